@@ -1,0 +1,58 @@
+# Thin: each target is one command that you may type yourself.
+#   make run     environment, quick start, results/report.html      make test    the test suite
+#   make lint    formats, types, workflow                           make unlock  after a kill or a power cut
+# Another interpreter: make run PYTHON=python3.12. Another configuration: make run ARGS="--configfile config/full.yaml"
+
+PYTHON ?= python3
+VENV   ?= .venv
+ARGS   ?=
+STAMP  := $(VENV)/.installed
+PATH   := $(abspath $(VENV))/bin:$(PATH)
+export PATH
+
+.PHONY: run test lint format unlock dag lock clean environment
+.DEFAULT_GOAL := run
+
+run: $(STAMP)
+	@snakemake --profile workflow/profiles/default $(ARGS)
+	@echo "The report: $(CURDIR)/results/report.html"
+
+test: $(STAMP)
+	@pytest $(ARGS)
+
+lint: $(STAMP)
+	ruff check .
+	ruff format --check .
+	snakefmt --check Snakefile workflow
+	mypy
+	snakemake --lint
+
+format: $(STAMP)
+	ruff check --fix-only --quiet .
+	ruff format --quiet .
+	snakefmt --quiet Snakefile workflow
+
+unlock: $(STAMP)
+	snakemake --unlock
+
+dag: $(STAMP)
+	python .ci/dag.py
+
+lock: $(STAMP)
+	python .ci/lock.py
+
+environment: $(STAMP)
+
+$(STAMP): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "SeqScale needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) -V 2>&1). Name another: make PYTHON=python3.12"; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { \
+	  echo "This Python cannot make virtual environments. On Debian: apt-get install python3-venv"; exit 1; }
+	@echo "Installing $$(grep -c == requirements.lock) pinned packages into $(VENV) (once; about two minutes)"
+	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+clean:
+	rm -rf results/[a-z]*.html results/bench results/config.json results/data results/figures results/logs results/runs \
+	  results/search results/tables results/verdicts.* results/work .snakemake

@@ -1,0 +1,29 @@
+#!/usr/bin/env python
+"""Prepare a corpus or a generated task: verified bytes to tokens on disk.
+
+Leaves in --out: train.bin, valid.bin, test.bin (tokens, for a text) and meta.json (vocabulary, splits, checksums).
+"""
+
+import os
+
+from seqscale.cli import json_argument, main, parser
+from seqscale.data import prepare
+
+
+def work() -> None:
+    p = parser(
+        __doc__ or "",
+        'example:\n  python src/prepare.py --name mine --spec \'{"kind": "text", "path": "my.txt", "tokenizer": "characters", '
+        '"split": [0.9, 0.05, 0.05]}\' --out results/data/mine',
+    )
+    p.add_argument("--name", required=True, help="the dataset's name, for messages and tables")
+    p.add_argument("--spec", required=True, type=json_argument, help="its entry in config/datasets.yaml, as JSON or @FILE")
+    p.add_argument("--out", required=True, help="folder to write, e.g. results/data/NAME")
+    p.add_argument("--mirror", default=os.environ.get("SEQSCALE_MIRROR"), help="folder of local copies, looked into first")
+    p.add_argument("--context", type=int, help="longest context it will be used with: a shorter text is refused")
+    a = p.parse_args()
+    prepare(a.name, a.spec, a.out, a.mirror, a.context)
+
+
+if __name__ == "__main__":
+    main(work)

@@ -1,0 +1,41 @@
+#!/usr/bin/env python
+"""Check a configuration and write it out resolved: every default, every job. (The pipeline's results/config.json.)
+
+Useful by hand to check a configuration without starting anything:
+  python src/resolve.py --configfile config/config.yaml
+"""
+
+from pathlib import Path
+
+import yaml
+
+from seqscale.cli import json_argument, main, parser
+from seqscale.config import Matrix, resolve
+from seqscale.data.check import check_corpora
+from seqscale.files import write_json
+from seqscale.provenance import provenance
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def work() -> None:
+    p = parser(__doc__ or "")
+    source = p.add_mutually_exclusive_group(required=True)
+    source.add_argument("--configfile", type=Path, help="a YAML file like config/config.yaml")
+    source.add_argument("--summary", type=json_argument, help="an already resolved configuration, as JSON or @FILE")
+    p.add_argument("--out", type=Path, help="JSON file to write")
+    a = p.parse_args()
+    if a.summary is None:
+        config = resolve(yaml.safe_load(a.configfile.read_text(encoding="utf-8")) or {}, [a.configfile], ROOT)
+        check_corpora(config)
+        summary = Matrix(config).summary()
+    else:
+        summary = a.summary
+    counts = ", ".join(f"{len(summary[key])} {key}" for key in ("runs", "search", "bench"))
+    print(f"{summary['name']}: {counts}")
+    if a.out:
+        write_json(a.out, {**summary, "provenance": provenance(config_digest=summary["config_digest"])})
+
+
+if __name__ == "__main__":
+    main(work)

@@ -1,0 +1,100 @@
+"""What one benchmark job is asked to do, checked before any work starts."""
+
+import dataclasses
+import difflib
+from dataclasses import dataclass
+from typing import Any
+
+from seqscale.models import ModelSpec
+
+SUITES = ("prefill", "decode", "train_step", "memory", "flops")
+PRECISIONS = ("auto", "float32", "bfloat16")
+DEVICES = ("auto", "cpu", "cuda")
+
+
+@dataclass(frozen=True)
+class BenchConfig:
+    """One suite for one model.
+
+    Args:
+        suite: one of SUITES.
+        model: the architecture.
+        batch: sequences side by side.
+        lengths: tokens per sequence (decode: tokens of context before the timed steps); sorted here.
+        tokens: single steps timed at each length, decode only.
+        repeats, min_seconds: a timing goes on until it has both.
+        device, precision: as in config.yaml's `compute`.
+        threads: of PyTorch on a CPU.
+        vocab_size: different tokens.
+    """
+
+    suite: str
+    model: ModelSpec
+    batch: int
+    lengths: tuple[int, ...]
+    tokens: int = 16
+    repeats: int = 7
+    min_seconds: float = 0.2
+    device: str = "auto"
+    threads: int = 1
+    precision: str = "auto"
+    vocab_size: int = 128
+
+    @property
+    def length_max(self) -> int:
+        """The longest sequence that the model must be able to take."""
+        return max(self.lengths) + (self.tokens if self.suite == "decode" else 0)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> "BenchConfig":
+        """From JSON: {"suite", "model": {...}, "settings": {"batch", "lengths", "tokens"}, "repeats", ...}.
+
+        Raises:
+            ValueError: a key that is unknown or missing, or a value that cannot be; the message names the key.
+        """
+        if not isinstance(values, dict):
+            raise ValueError("the config must be a JSON object with the keys suite, model and settings")
+        fields = {field.name for field in dataclasses.fields(cls)}
+        _known("", values, (fields - {"batch", "lengths", "tokens"}) | {"settings"}, {"suite", "model", "settings"})
+        settings, model = values["settings"], values["model"]
+        for key, part in (("settings", settings), ("model", model)):
+            if not isinstance(part, dict):
+                raise ValueError(f"{key} must be a JSON object, not {part!r}")
+        if values["suite"] not in SUITES:
+            raise ValueError(f"suite is {values['suite']!r}; allowed: {', '.join(SUITES)}{_near(values['suite'], SUITES)}")
+        _known("settings.", settings, {"batch", "lengths", "tokens"}, {"batch", "lengths"})
+        specs = dataclasses.fields(ModelSpec)
+        _known("model.", model, {f.name for f in specs}, {"name", "mixer", "d_model", "n_layers"})
+        lengths = settings["lengths"]
+        if not (isinstance(lengths, list) and lengths and all(_whole(n) and n > 0 for n in lengths)):
+            raise ValueError(f"settings.lengths must be a list of whole numbers above 0, not {lengths!r}")
+        for key, value in (("settings.batch", settings["batch"]), ("settings.tokens", settings.get("tokens", 1)),
+                           *((k, values[k]) for k in ("repeats", "threads", "vocab_size") if k in values)):  # fmt: skip
+            if not (_whole(value) and value > 0):
+                raise ValueError(f"{key} must be a whole number above 0, not {value!r}")
+        seconds = values.get("min_seconds", 0.0)
+        if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 <= seconds <= 3600:
+            raise ValueError(f"min_seconds must be a number from 0 to 3600, not {seconds!r}")
+        for key, allowed in (("device", DEVICES), ("precision", PRECISIONS)):
+            if key in values and values[key] not in allowed:
+                raise ValueError(f"{key} is {values[key]!r}; allowed: {', '.join(allowed)}")
+        plain = {k: v for k, v in values.items() if k not in ("model", "settings")}
+        rest = {**settings, "lengths": tuple(sorted(set(lengths)))}
+        return cls(model=ModelSpec.from_dict(model), **plain, **rest)
+
+
+def _whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _near(word: Any, allowed: Any) -> str:
+    found = difflib.get_close_matches(str(word), sorted(allowed), n=1)
+    return f" (did you mean {found[0]!r}?)" if found else ""
+
+
+def _known(where: str, values: dict[str, Any], allowed: set[str], needed: set[str]) -> None:
+    for key in values:
+        if key not in allowed:
+            raise ValueError(f"unknown key {where}{key}{_near(key, allowed)}; allowed: {', '.join(sorted(allowed))}")
+    for key in sorted(needed - values.keys()):
+        raise ValueError(f"the key {where}{key} is missing")

@@ -1,0 +1,146 @@
+"""Run a suite: every probe at every length, out of memory being an answer like any other."""
+
+import gc
+import logging
+from typing import Any
+
+import pandas as pd
+import torch
+
+from seqscale.benchmarks.config import BenchConfig
+from seqscale.benchmarks.machine import clocks, describe
+from seqscale.benchmarks.suites import PROBES, Bench, Probe
+from seqscale.benchmarks.timing import Summary
+from seqscale.models import LanguageModel
+from seqscale.provenance import digest, provenance
+
+log = logging.getLogger(__name__)
+
+COLUMNS = (
+    *("suite", "model", "implementation", "device", "dtype", "batch", "length", "d_inner", "d_state"),
+    *("direction", "quantity", "unit", "median", "p20", "p80", "repeats", "oom"),
+)
+
+_MEMORY_WORDS = ("out of memory", "can't allocate memory", "not enough memory", "alloc_failed", "bad_alloc")
+
+
+def run_suite(
+    config: BenchConfig, resolved: dict[str, Any] | None = None, model: LanguageModel | None = None
+) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """Measure one model with one suite.
+
+    Args:
+        config: what to measure.
+        resolved: the config as it was given, for the provenance.
+        model: measured instead of the one that `config.model` describes (tests).
+
+    Returns:
+        The rows (COLUMNS; numbers empty where memory ran out) and what belongs beside them: provenance and notes.
+
+    Raises:
+        CountMismatch: counted operations or bytes of state differ from the closed form.
+        ValueError: the config asks for what cannot be (an unknown mixer, a GPU where there is none).
+    """
+    torch.set_num_threads(config.threads)
+    before = clocks(config.device)
+    bench = Bench(config, model)
+    bench.choose_attention()
+    rows: list[dict[str, Any]] = []
+    notes: list[str] = []
+    for probe in PROBES[config.suite](bench):
+        rows += _curve(bench, probe, notes)
+    table = pd.DataFrame(rows, columns=list(COLUMNS))
+    for column in ("d_inner", "d_state", "repeats"):
+        table[column] = table[column].astype("Int64")
+    beside = {
+        "suite": config.suite,
+        "model": config.model.name,
+        "config": resolved,
+        "notes": notes,
+        "provenance": provenance(
+            config_digest=digest(resolved),
+            seed=0,
+            threads=config.threads,
+            precision=bench.precision,
+            clocks_before=before,
+            clocks_after=clocks(config.device),
+            **describe(bench.device),
+        ),
+    }
+    return table, beside
+
+
+def _curve(bench: Bench, probe: Probe, notes: list[str]) -> list[dict[str, Any]]:
+    """One probe at every length, shortest first; after the first that does not fit, the longer ones are not tried."""
+    config = bench.config
+    implementation: str | None = None
+    full = False
+    rows = []
+    for length in config.lengths:
+        found: dict[str, Summary] | None = None
+        if not full:
+            try:
+                implementation = implementation or bench.implementation(probe)
+                found = probe.measure(length)
+            except (RuntimeError, MemoryError) as error:
+                if not is_out_of_memory(error):
+                    raise
+                full = True
+                notes.append(f"{probe.direction}, length {length}: out of memory ({str(error).splitlines()[0]})")
+            if full:  # outside of the except block, which keeps the failed call's tensors alive
+                _give_back(bench)
+        for quantity, unit in probe.units.items():
+            value = found[quantity] if found else None
+            rows.append(_row(bench, probe, implementation, length, quantity, unit, value))
+            log.info("%s", _line(rows[-1]))
+    return rows
+
+
+def _row(
+    bench: Bench, probe: Probe, implementation: str | None, length: int, quantity: str, unit: str, value: Summary | None
+) -> dict[str, Any]:
+    config, mixer = bench.config, bench.mixer
+    return {
+        "suite": config.suite,
+        "model": config.model.name,
+        "implementation": implementation,
+        "device": bench.device.type,
+        "dtype": bench.precision,
+        "batch": config.batch,
+        "length": length,
+        "d_inner": getattr(mixer, "d_inner", None),
+        "d_state": getattr(mixer, "d_state", None),
+        "direction": probe.direction,
+        "quantity": quantity,
+        "unit": unit,
+        "median": value.median if value else None,
+        "p20": value.p20 if value else None,
+        "p80": value.p80 if value else None,
+        "repeats": value.repeats if value else None,
+        "oom": value is None,
+    }
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory ran out, on a GPU or (where PyTorch raises a plain RuntimeError) on a CPU."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    return any(word in str(error).lower() for word in _MEMORY_WORDS)
+
+
+def _give_back(bench: Bench) -> None:
+    bench.model.zero_grad(set_to_none=True)
+    gc.collect()
+    if bench.device.type == "cuda":
+        torch.cuda.empty_cache()
+
+
+def _line(row: dict[str, Any]) -> str:
+    """A row in words, for the log."""
+    head = f"{row['suite']} {row['model']} ({row['implementation'] or 'unknown'}) length {row['length']}"
+    if row["oom"]:
+        return f"{head}: {row['direction']} {row['quantity']}: out of memory"
+    return (
+        f"{head}: {row['direction']} {row['quantity']} {row['median']:.6g} {row['unit']} "
+        f"(20-80 %: {row['p20']:.3g} ... {row['p80']:.3g}, {row['repeats']} x)"
+    )

@@ -1,0 +1,252 @@
+"""What each suite measures of a model.
+
+    prefill     a forward over the whole sequence, in eval and inference mode
+    decode      single tokens after `length` tokens of context
+    train_step  forward, backward and AdamW
+    memory      peak of a forward, of forward and backward, and the state after `length` tokens
+    flops       counted operations, checked against the closed form
+
+A `Probe` is one call to measure at every length; it may fill several rows (time and time_per_token).
+"""
+
+import contextlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from seqscale.benchmarks.checks import check_count
+from seqscale.benchmarks.config import BenchConfig
+from seqscale.benchmarks.flops import count_flops
+from seqscale.benchmarks.implementation import best_attention, observed
+from seqscale.benchmarks.memory import element_bytes, peak_bytes, tensors_of
+from seqscale.benchmarks.timing import Summary, measure
+from seqscale.devices import resolve_device, resolve_precision
+from seqscale.mixers import Mixer
+from seqscale.models import LanguageModel, ModelState, build
+
+LEARNING_RATE = 1e-4  # of train_step's AdamW; small, because hundreds of steps see the same batch
+
+
+@dataclass(frozen=True)
+class Probe:
+    """One thing to measure at each length.
+
+    Args:
+        direction: forward, forward+backward or step.
+        units: unit by quantity; `measure` fills each of them.
+        call: makes the call for a length; used to see which implementation runs.
+        measure: length -> a summary for each quantity.
+    """
+
+    direction: str
+    units: dict[str, str]
+    call: Callable[[int], Callable[[], object]]
+    measure: Callable[[int], dict[str, Summary]]
+
+
+class Bench:
+    """A model on its device with random tokens (the same for every model), and the calls that suites measure."""
+
+    def __init__(self, config: BenchConfig, model: LanguageModel | None = None) -> None:
+        self.config = config
+        self.device = resolve_device(config.device)
+        self.precision = resolve_precision(config.precision, self.device)
+        self.dtype = torch.bfloat16 if self.precision == "bfloat16" else torch.float32
+        torch.manual_seed(0)
+        built = build(config.model, config.vocab_size, config.length_max) if model is None else model
+        self.model = built.to(self.device)
+        generator = torch.Generator().manual_seed(0)
+        shape = (config.batch, config.length_max)
+        self.tokens = torch.randint(config.vocab_size, shape, generator=generator).to(self.device)
+        self.attention: Callable[[], contextlib.AbstractContextManager[object]] = contextlib.nullcontext
+
+    def choose_attention(self) -> None:
+        """Settle on an attention kernel (GPU only) by a forward and backward over a few tokens."""
+        few = self.tokens[:1, : min(64, self.config.lengths[0])]
+        self.attention = best_attention(self._training_call(few), self.device)
+        self.model.zero_grad(set_to_none=True)
+
+    @property
+    def mixer(self) -> Mixer:
+        """The first layer's mixer; all layers' are alike."""
+        return self.model._blocks()[0].mixer
+
+    def autocast(self) -> torch.autocast:
+        return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.precision == "bfloat16")
+
+    @contextlib.contextmanager
+    def inference(self) -> Iterator[None]:
+        """Eval and inference mode; autocast around all calls, so that weights are cast once, before the clock."""
+        self.model.eval()
+        with torch.inference_mode(), self.autocast(), self.attention():
+            yield
+
+    @contextlib.contextmanager
+    def training(self) -> Iterator[None]:
+        """Train mode, without gradients before and after."""
+        self.model.train()
+        self.model.zero_grad(set_to_none=True)
+        try:
+            with self.attention():
+                yield
+        finally:
+            self.model.zero_grad(set_to_none=True)
+
+    def forward_call(self, length: int) -> Callable[[], object]:
+        return partial(self.model, self.tokens[:, :length])
+
+    def training_call(self, length: int) -> Callable[[], object]:
+        """Forward and backward of the loss; gradients stay in the parameters, to be replaced next time."""
+        return self._training_call(self.tokens[:, :length].contiguous())
+
+    def _training_call(self, tokens: Tensor) -> Callable[[], object]:
+        def call() -> None:
+            self.model.zero_grad(set_to_none=True)
+            with self.autocast():
+                logits = self.model(tokens)
+            F.cross_entropy(logits.float().flatten(0, 1), tokens.flatten()).backward()
+
+        return call
+
+    def filled(self, length: int, room: int) -> ModelState:
+        """The state after `length` tokens, caches with room for `room` more. Call it in `inference`."""
+        batch = self.config.batch
+        layers = [
+            block.mixer.init_state(batch, length + room, self.device, self.dtype) for block in self.model._blocks()
+        ]
+        return self.model(self.tokens[:, :length], ModelState(0, layers))[1]
+
+    def time(self, call: Callable[[], object]) -> Summary:
+        config = self.config
+        return measure(call, repeats=config.repeats, min_seconds=config.min_seconds, device=self.device)
+
+    def implementation(self, probe: Probe) -> str:
+        """What runs in `probe`, seen at the shortest length."""
+        context = self.training if probe.direction == "forward+backward" else self.inference
+        with context():
+            return observed(probe.call(self.config.lengths[0]), self.config.model.mixer)
+
+
+def _prefill(bench: Bench) -> list[Probe]:
+    def run(length: int) -> dict[str, Summary]:
+        with bench.inference():
+            seconds = bench.time(bench.forward_call(length))
+        return {"time": seconds, "time_per_token": seconds / (length * bench.config.batch)}
+
+    return [Probe("forward", {"time": "s", "time_per_token": "s"}, bench.forward_call, run)]
+
+
+def _decode(bench: Bench) -> list[Probe]:
+    """`tokens` single steps after a context of `length` tokens, the context not timed.
+
+    Every repeat starts from the same state: stepping leaves a recurrent state as it was and writes a cache beyond its
+    filled part, so nothing is copied. The tokens are given, not sampled.
+    """
+    count = bench.config.tokens
+
+    def call(length: int) -> Callable[[], object]:
+        state, model = bench.filled(length, count), bench.model
+        tokens: list[Tensor] = [column.contiguous() for column in bench.tokens[:, :count].unbind(1)]
+
+        def steps() -> None:
+            following = state
+            for token in tokens:
+                _, following = model.step(token, following)
+
+        return steps
+
+    def run(length: int) -> dict[str, Summary]:
+        with bench.inference():
+            return {"time_per_token": bench.time(call(length)) / (count * bench.config.batch)}
+
+    return [Probe("step", {"time_per_token": "s"}, call, run)]
+
+
+def _train_step(bench: Bench) -> list[Probe]:
+    optimizer = torch.optim.AdamW(bench.model.parameters(), lr=LEARNING_RATE, fused=True)
+
+    def run(length: int) -> dict[str, Summary]:
+        gradients = bench.training_call(length)
+
+        def step() -> None:
+            gradients()
+            optimizer.step()
+
+        with bench.training():
+            seconds = bench.time(step)
+        return {"time": seconds, "time_per_token": seconds / (length * bench.config.batch)}
+
+    return [Probe("forward+backward", {"time": "s", "time_per_token": "s"}, bench.training_call, run)]
+
+
+def _memory(bench: Bench) -> list[Probe]:
+    def peak(call: Callable[[], object]) -> dict[str, Summary]:
+        call()  # what is allocated once and kept (workspaces, cast weights) is there before the measurement
+        bench.model.zero_grad(set_to_none=True)
+        return {"peak_memory": _exactly(peak_bytes(call, bench.device, tensors_of(bench.model, bench.tokens)))}
+
+    def forward(length: int) -> dict[str, Summary]:
+        with bench.inference():
+            return peak(bench.forward_call(length))
+
+    def both(length: int) -> dict[str, Summary]:
+        with bench.training():
+            return peak(bench.training_call(length))
+
+    def state(length: int) -> dict[str, Summary]:
+        with bench.inference():
+            held = element_bytes(tensors_of(bench.filled(length, 0).layers))
+        expected = bench.model.state_bytes(bench.config.batch, length, bench.dtype)
+        what = f"{bench.config.model.name}, state after {length} tokens"
+        return {"state": _exactly(check_count(what, held, expected, "bytes", "Look at `state_bytes` of the mixer."))}
+
+    def step(length: int) -> Callable[[], object]:
+        ready = bench.filled(length, 1)
+        return lambda: bench.model.step(bench.tokens[:, 0], ready)
+
+    return [
+        Probe("forward", {"peak_memory": "B"}, bench.forward_call, forward),
+        Probe("forward+backward", {"peak_memory": "B"}, bench.training_call, both),
+        Probe("step", {"state": "B"}, step, state),
+    ]
+
+
+def _flops(bench: Bench) -> list[Probe]:
+    name, batch = bench.config.model.name, bench.config.batch
+    where = "Either `flops` of the mixer is wrong or an operation lacks a formula (seqscale/benchmarks/flops.py)."
+
+    def forward(length: int) -> dict[str, Summary]:
+        with bench.inference():
+            counted = count_flops(bench.forward_call(length))
+        expected = bench.model.flops(batch, length)
+        return {"flops": _exactly(check_count(f"{name}, forward, length {length}", counted, expected, "FLOPs", where))}
+
+    def both(length: int) -> dict[str, Summary]:
+        with bench.training():
+            counted = count_flops(bench.training_call(length))
+        expected = bench.model.training_flops(batch, length)
+        what = f"{name}, forward and backward, length {length}"
+        return {"flops": _exactly(check_count(what, counted, expected, "FLOPs", where))}
+
+    return [
+        Probe("forward", {"flops": "FLOP"}, bench.forward_call, forward),
+        Probe("forward+backward", {"flops": "FLOP"}, bench.training_call, both),
+    ]
+
+
+def _exactly(number: int) -> Summary:
+    """A count: the same however often it is taken."""
+    return Summary(number, number, number, 1)
+
+
+PROBES: dict[str, Callable[[Bench], list[Probe]]] = {
+    "prefill": _prefill,
+    "decode": _decode,
+    "train_step": _train_step,
+    "memory": _memory,
+    "flops": _flops,
+}

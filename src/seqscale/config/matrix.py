@@ -1,0 +1,99 @@
+"""The run matrix: which jobs a configuration asks for, and the resolved config that each job receives whole.
+
+A run's config holds everything that its result depends on and nothing else, so Snakemake reruns exactly the runs whose
+config changed. The learning rate of a searched run is the one thing that is not known beforehand: it is null here and
+comes from the search's result file, an input of the job.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from seqscale.config.load import Config, merged
+from seqscale.provenance import digest
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """All jobs of a configuration."""
+
+    config: Config
+
+    @property
+    def experiments(self) -> dict[str, dict[str, Any]]:
+        return self.config.values["experiments"]
+
+    def runs(self) -> list[tuple[str, str, int]]:
+        """(experiment, model, seed) of every reported run."""
+        return [(e, m, s) for e, x in self.experiments.items() for m in x["models"] for s in x["seeds"]]
+
+    def searches(self) -> list[tuple[str, str, str]]:
+        """(experiment, model, learning rate) of every search run; the rate as it stands in the folder's name."""
+        return [(e, m, lr) for e, x in self.experiments.items() for m in x["models"] for lr in self.rates(e, m)]
+
+    def benches(self) -> list[tuple[str, str]]:
+        """(suite, model) of every benchmark."""
+        bench = self.config.values.get("benchmarks")
+        return [(suite, model) for suite in bench["suites"] for model in bench["models"]] if bench else []
+
+    def rates(self, experiment: str, model: str) -> list[str]:
+        """The grid that a model's learning rate is searched on; empty if it is given."""
+        values, changes = self.experiments[experiment], self._changes(experiment, model)
+        if values["search"] is None or "learning_rate" in changes:
+            return []
+        return [format(lr, "g") for lr in changes.get("learning_rates", values["search"]["learning_rates"])]
+
+    def dataset_config(self, dataset: str) -> dict[str, Any]:
+        """What `prepare` needs of a dataset, with the longest context that it is used with."""
+        contexts = [x["context"] for x in self.experiments.values() if x["dataset"] == dataset]
+        return {"spec": self.config.datasets[dataset], "context": max(contexts)}
+
+    def run_config(self, experiment: str, model: str, seed: int) -> dict[str, Any]:
+        """The resolved config of a reported run."""
+        values, changes = self.experiments[experiment], self._changes(experiment, model)
+        rates = [float(rate) for rate in self.rates(experiment, model)]
+        rate = None if rates else changes.get("learning_rate", values["learning_rate"])
+        copied = (
+            "title protocol dataset reference_model context batch steps eval_every log_every checkpoint_every sample"
+        )
+        return {
+            "experiment": experiment,
+            "model": self.config.models[model],
+            "seed": seed,
+            **{key: values[key] for key in copied.split()},
+            "optimizer": {**merged(values["optimizer"], changes.get("optimizer", {})), "learning_rate": rate},
+            "search": {"learning_rates": rates} if rates else None,
+            **self.config.values["compute"],
+        }
+
+    def search_config(self, experiment: str, model: str, rate: str) -> dict[str, Any]:
+        """The resolved config of a search run: the run's own, with the search's budget and seed and a given rate."""
+        search = self.experiments[experiment]["search"]
+        run = self.run_config(experiment, model, search["seed"])
+        run["optimizer"]["learning_rate"] = float(rate)
+        return {**run, "search": None, "sample": None, "steps": search["steps"], "eval_every": search["steps"]}
+
+    def bench_config(self, suite: str, model: str) -> dict[str, Any]:
+        """The resolved config of a benchmark."""
+        bench, compute = self.config.values["benchmarks"], self.config.values["compute"]
+        return {
+            "suite": suite,
+            "model": self.config.models[model],
+            "settings": bench["suites"][suite],
+            **{key: bench[key] for key in ("repeats", "min_seconds", "threads", "vocab_size")},
+            "device": compute["device"],
+            "precision": compute["precision"],
+        }
+
+    def summary(self) -> dict[str, Any]:
+        """What the later stages know of the whole: the configuration and the list of jobs (results/config.json)."""
+        return {
+            "name": self.config.values["name"],
+            "config": {**self.config.values, "models": self.config.models, "datasets": self.config.datasets},
+            "config_digest": digest(self.config.values),
+            "runs": [{"experiment": e, "model": m, "seed": s} for e, m, s in self.runs()],
+            "search": [{"experiment": e, "model": m, "lr": lr} for e, m, lr in self.searches()],
+            "bench": [{"suite": s, "model": m} for s, m in self.benches()],
+        }
+
+    def _changes(self, experiment: str, model: str) -> dict[str, Any]:
+        return self.experiments[experiment]["overrides"].get(model, {})

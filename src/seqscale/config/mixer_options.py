@@ -1,0 +1,40 @@
+"""What a mixer's options are, read from its file without importing it (and with it PyTorch).
+
+The options of `mixers/NAME.py` are the keyword-only arguments of the class that the file calls MIXER.
+"""
+
+import ast
+import functools
+from pathlib import Path
+
+MIXERS = Path(__file__).resolve().parent.parent / "mixers"
+
+
+def mixers() -> list[str]:
+    """Names of all mixers: the files in seqscale/mixers, but for base.py."""
+    return sorted(f.stem for f in MIXERS.glob("*.py") if f.stem not in ("__init__", "base"))
+
+
+@functools.cache
+def options(mixer: str) -> dict[str, str]:
+    """The options of a mixer with their types' names ("int", "float", "bool", "str").
+
+    Raises:
+        ValueError: the file does not end with ``MIXER = Class``, or the class is not in it.
+    """
+    file = MIXERS / f"{mixer}.py"
+    tree = ast.parse(file.read_text(encoding="utf-8"), filename=str(file))
+    names = [
+        node.value.id
+        for node in tree.body
+        if isinstance(node, ast.Assign)
+        and isinstance(node.value, ast.Name)
+        and any(isinstance(target, ast.Name) and target.id == "MIXER" for target in node.targets)
+    ]
+    classes = {node.name: node for node in tree.body if isinstance(node, ast.ClassDef)}
+    if not names or names[0] not in classes:
+        raise ValueError(f"{file} must define a class and end with `MIXER = ThatClass`")
+    for node in classes[names[0]].body:
+        if isinstance(node, ast.FunctionDef) and node.name == "__init__":
+            return {a.arg: ast.unparse(a.annotation) if a.annotation else "any" for a in node.args.kwonlyargs}
+    return {}

@@ -1,0 +1,97 @@
+"""JSON schemas (workflow/schemas) with messages that a person can act on."""
+
+import functools
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import yaml
+
+from seqscale.config.errors import Problems, nearest
+
+TYPE_NAMES = {
+    "object": "a mapping (key: value)",
+    "array": "a list",
+    "string": "text",
+    "integer": "a whole number",
+    "number": "a number",
+    "boolean": "true or false",
+    "null": "nothing (null)",
+}
+
+
+@functools.cache
+def schema(folder: Path, name: str) -> dict[str, Any]:
+    """The schema workflow/schemas/{name}.schema.yaml."""
+    return yaml.safe_load((folder / f"{name}.schema.yaml").read_text(encoding="utf-8"))
+
+
+def numbers(values: Any) -> Any:
+    """YAML 1.1 reads 1e-3 as text (it wants 1.0e-3); turn such text into the number everybody means."""
+    if isinstance(values, dict):
+        return {key: numbers(value) for key, value in values.items()}
+    if isinstance(values, list):
+        return [numbers(value) for value in values]
+    if isinstance(values, str) and values[:1] in "+-.0123456789" and "e" in values.lower():
+        try:
+            return float(values)
+        except ValueError:
+            return values
+    return values
+
+
+def _type_name(value: Any) -> str:
+    for python, name in ((bool, "true or false"), (dict, "a mapping"), (list, "a list"), (str, "text"), (int, "a whole number")):
+        if isinstance(value, python):
+            return name
+    return "nothing" if value is None else "a number"
+
+
+def _message(error: jsonschema.ValidationError) -> tuple[list[Any], str]:
+    """The place and the words for one schema violation."""
+    path = list(error.absolute_path)
+    rule, limit, value = error.validator, error.validator_value, error.instance
+    shown = f"'{value}'" if isinstance(value, str) else str(value)
+    if rule == "type":
+        kinds = limit if isinstance(limit, list) else [limit]
+        return path, f"must be {' or '.join(TYPE_NAMES[k] for k in kinds)}, not {_type_name(value)} ({shown})"
+    if rule == "enum":
+        words = [str(v) for v in limit]
+        return path, f"{shown} is not allowed{nearest(value, words)} Allowed: {', '.join(words)}"
+    if rule == "required":
+        missing = next(key for key in limit if key not in value)
+        return path, f"the key '{missing}' is missing"
+    simple = {
+        "minimum": f"must be at least {limit}, not {shown}",
+        "maximum": f"must be at most {limit}, not {shown}",
+        "exclusiveMinimum": f"must be greater than {limit}, not {shown}",
+        "exclusiveMaximum": f"must be less than {limit}, not {shown}",
+        "minItems": f"must have at least {limit} entr{'y' if limit == 1 else 'ies'}, not {len(value) if value is not None and hasattr(value, '__len__') else 0}",
+        "maxItems": f"must have at most {limit} entries",
+        "uniqueItems": f"has an entry twice: {shown}",
+        "minLength": "must not be empty",
+        "minProperties": "must not be empty",
+        "pattern": f"{shown} is not allowed: {error.schema.get('description', f'it must match {limit}')}",
+    }
+    return path, simple.get(str(rule), error.message)
+
+
+def check(values: Any, rules: dict[str, Any], problems: Problems, prefix: list[Any] | None = None) -> None:
+    """Add to `problems` every violation of the schema `rules` by `values`, whose place in the file is `prefix`."""
+    validator = jsonschema.Draft202012Validator(rules)
+    for error in sorted(validator.iter_errors(values), key=lambda e: [str(p) for p in e.absolute_path]):
+        if error.validator == "additionalProperties":  # one message for each unknown key
+            allowed = set(error.schema.get("properties", {}))
+            for key in sorted(set(error.instance) - allowed, key=str):
+                words = f"unknown key{nearest(key, allowed)} Allowed here: {', '.join(sorted(allowed))}"
+                problems.add([*(prefix or []), *error.absolute_path, key], words)
+            continue
+        if error.validator == "propertyNames":
+            problems.add([*(prefix or []), *error.absolute_path], _name_message(error))
+            continue
+        path, words = _message(error)
+        problems.add([*(prefix or []), *path], words)
+
+
+def _name_message(error: jsonschema.ValidationError) -> str:
+    return f"the name {error.instance!r} is not allowed: letters, digits and underscores, starting with a letter (it becomes a folder)"

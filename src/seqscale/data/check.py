@@ -1,0 +1,43 @@
+"""Text files that a configuration names, checked before any work starts."""
+
+from pathlib import Path
+from typing import Any
+
+from seqscale.config import Config
+from seqscale.config.errors import Problems
+from seqscale.data.corpora import DataError, find_file, load
+from seqscale.data.splits import check_text
+
+LARGE_FILE_BYTES = 64 * 2**20  # a larger corpus is verified by its own job, so that no command waits for it
+
+
+def check_corpora(config: Config) -> None:
+    """See that every text file in use is there, whole, of the right checksum, and long enough.
+
+    Raises:
+        ConfigError: naming each file that is not, with the experiment that uses it.
+    """
+    problems = Problems(config.sources)
+    mirror = config.mirror
+    if mirror and not Path(mirror).expanduser().is_dir():
+        problems.add(["data", "mirror"], f"there is no folder {mirror} (set by `data: mirror:` or SEQSCALE_MIRROR)")
+    for name, experiment in config.values["experiments"].items():
+        spec = config.datasets[experiment["dataset"]]
+        if spec["kind"] != "text":
+            continue
+        try:
+            if find_file(spec["path"], mirror).stat().st_size <= LARGE_FILE_BYTES:
+                splits = check_text(experiment["dataset"], load(spec, mirror), spec["split"], experiment["context"])
+                _check_batch(experiment, len(splits["train"]))
+        except DataError as error:
+            problems.add(["experiments", name, "dataset"], str(error))
+    problems.done()
+
+
+def _check_batch(experiment: dict[str, Any], characters: int) -> None:
+    batch, context = experiment["batch"], experiment["context"]
+    if (characters - 1) // context - 1 < batch:
+        raise DataError(
+            f"the training split has {characters:,} characters, too few for one batch of {batch} x {context} = "
+            f"{batch * context:,}. Use a longer text, a smaller `batch` or a shorter `context`."
+        )

@@ -1,0 +1,216 @@
+"""What all figures share: a sheet of panels, labels at the ends of lines, and saving byte for byte the same."""
+
+import contextlib
+import math
+import textwrap
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.figure import Figure
+from matplotlib.ticker import EngFormatter, FixedLocator, FuncFormatter, LogLocator, NullLocator
+
+from seqscale.files import atomic_write
+from seqscale.reporting.style import ModelStyle, Style
+
+PANEL_INCHES = (5.0, 3.3)  # width with its labels, height
+SINGLE_INCHES = (7.0, 3.9)
+PNG_DPI = 150
+
+
+class Drawing(NamedTuple):
+    """A drawn figure, the numbers in it (tidy, one row per mark) and a description for those who do not see it."""
+
+    figure: Figure
+    data: pd.DataFrame
+    alt: str
+
+
+class EndLabel(NamedTuple):
+    """A label right of a panel: what it says, how its line looks, where the line ends (data units; NaN: nowhere)."""
+
+    text: str
+    look: ModelStyle
+    y: float
+
+
+@contextlib.contextmanager
+def look(style: Style) -> Iterator[None]:
+    """Matplotlib settings of all figures; DejaVu Sans ships with Matplotlib, so every machine draws the same."""
+    settings: dict[Any, Any] = {
+        "font.family": "DejaVu Sans", "font.size": 8.5, "axes.titlesize": 9.5, "axes.titleweight": "bold",
+        "axes.titlelocation": "left", "axes.titlepad": 9, "axes.labelsize": 8.5, "axes.labelcolor": style.ink,
+        "axes.titlecolor": style.ink, "text.color": style.ink, "axes.edgecolor": style.muted,
+        "axes.linewidth": 0.8, "axes.facecolor": "none", "axes.grid": True, "axes.axisbelow": True,
+        "axes.spines.top": False, "axes.spines.right": False, "grid.color": style.faint, "grid.linewidth": 0.7,
+        "xtick.color": style.muted, "ytick.color": style.muted, "xtick.labelsize": 8, "ytick.labelsize": 8,
+        "xtick.major.size": 3, "ytick.major.size": 0, "xtick.minor.size": 0, "ytick.minor.size": 0,
+        "figure.facecolor": style.paper, "savefig.facecolor": style.paper, "lines.linewidth": 1.5,
+        "lines.markersize": 4.5, "svg.fonttype": "path", "axes.formatter.useoffset": False, "path.simplify": False,
+    }  # fmt: skip
+    with mpl.rc_context({**dict(mpl.rcParamsDefault), **settings, "backend": "agg"}):
+        yield
+
+
+def sheet(count: int, height: float | None = None) -> tuple[Figure, list[Axes]]:
+    """A figure with `count` panels, two in a row; one panel alone gets more room. `height` in inches per row."""
+    columns = 1 if count == 1 else 2
+    rows = math.ceil(count / columns)
+    width, default = SINGLE_INCHES if count == 1 else (PANEL_INCHES[0] * 2, PANEL_INCHES[1])
+    figure = Figure(figsize=(width, (height or default) * rows), layout="constrained")
+    engine: Any = figure.get_layout_engine()
+    engine.set(w_pad=0.08, h_pad=0.08, wspace=0.04, hspace=0.07)
+    grid = figure.add_gridspec(rows, columns)
+    return figure, [figure.add_subplot(grid[i // columns, i % columns]) for i in range(count)]
+
+
+def nothing_to_draw(style: Style, title: str, why: str) -> Drawing:
+    """The figure that stands in for one without data: it says what is missing."""
+    figure = Figure(figsize=(SINGLE_INCHES[0], 1.7), layout="constrained")
+    axes = figure.add_subplot()
+    axes.set_axis_off()
+    axes.text(0.5, 0.62, "Nothing to draw", ha="center", va="center", fontsize=11, weight="bold", color=style.ink)
+    axes.text(0.5, 0.34, why, ha="center", va="center", fontsize=8.5, color=style.muted, wrap=True)
+    return Drawing(figure, pd.DataFrame({"missing": [why]}), f"{title}. Nothing to draw: {why}")
+
+
+def spread(wanted: Sequence[float], gap: float) -> list[float]:
+    """Positions near `wanted` (ascending) that are at least `gap` apart, moved as little as possible, within 0..1.
+
+    Least squares under the spacing constraint: isotonic regression of ``wanted[i] - i * gap``.
+    """
+    if not wanted:
+        return []
+    gap = min(gap, 1.0 / max(len(wanted) - 1, 1))
+    blocks: list[list[float]] = []  # [mean, count]
+    for i, value in enumerate(wanted):
+        blocks.append([value - i * gap, 1.0])
+        while len(blocks) > 1 and blocks[-2][0] > blocks[-1][0]:
+            mean, count = blocks.pop()
+            blocks[-1] = [
+                (blocks[-1][0] * blocks[-1][1] + mean * count) / (blocks[-1][1] + count),
+                blocks[-1][1] + count,
+            ]
+    flat = [mean for mean, count in blocks for _ in range(int(count))]
+    ceiling = 1.0 - (len(wanted) - 1) * gap
+    return [min(max(z, 0.0), ceiling) + i * gap for i, z in enumerate(flat)]
+
+
+def end_labels(axes: Axes, labels: Sequence[EndLabel], style: Style, header: str = "", leaders: bool = True) -> None:
+    """Write the labels right of the panel, in the order in which the lines end, each with its marker and dash.
+
+    Call it after the panel's scales and limits are settled.
+    """
+    if not labels:
+        return
+    to_fraction = axes.transAxes.inverted()
+    x_end = axes.get_xlim()[1]
+
+    def fraction(y: float) -> float:
+        if not math.isfinite(y):
+            return 0.0
+        return float(np.clip(to_fraction.transform(axes.transData.transform((x_end, y)))[1], 0.0, 1.0))
+
+    ordered = sorted(labels, key=lambda label: (fraction(label.y), label.text))
+    figure = axes.get_figure(root=True)
+    assert figure is not None
+    subplot = axes.get_subplotspec()
+    rows = subplot.get_gridspec().nrows if subplot else 1
+    usable = figure.get_figheight() / rows - 0.95  # inches; titles and ticks take the rest
+    places = spread([fraction(label.y) for label in ordered], 0.165 / usable)
+    for label, place in zip(ordered, places, strict=True):
+        if leaders and math.isfinite(label.y):
+            axes.plot([1.0, 1.022], [fraction(label.y), place], transform=axes.transAxes, color=label.look.color,
+                      lw=0.7, clip_on=False, solid_capstyle="butt")  # fmt: skip
+        axes.plot([1.028, 1.098], [place, place], transform=axes.transAxes, color=label.look.color,
+                  ls=label.look.linestyle, lw=1.5, clip_on=False)  # fmt: skip
+        axes.plot([1.063], [place], transform=axes.transAxes, color=label.look.color, marker=label.look.marker,
+                  ms=5, ls="none", clip_on=False)  # fmt: skip
+        axes.text(1.112, place, label.text, transform=axes.transAxes, va="center", ha="left", fontsize=8,
+                  color=style.ink)  # fmt: skip
+    if header:
+        axes.text(1.028, -0.17 / usable, header, transform=axes.transAxes, va="top", ha="left", fontsize=7,
+                  color=style.muted, linespacing=1.25)  # fmt: skip
+
+
+def log_lengths(axes: Axes, lengths: Sequence[float]) -> None:
+    """A logarithmic x axis whose ticks are the measured lengths themselves (thinned where they would touch)."""
+    axes.set_xscale("log")
+    ticks = sorted({float(x) for x in lengths if x > 0})
+    if not ticks:
+        return
+    span = math.log(ticks[-1] / ticks[0]) or 1.0
+    kept: list[float] = []
+    for tick in ticks:
+        if not kept or math.log(tick / kept[-1]) / span > 0.085:
+            kept.append(tick)
+    axes.xaxis.set_major_locator(FixedLocator(kept))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: length_text(x)))
+    pad = 1.0 if ticks[0] == ticks[-1] else span * 0.04
+    axes.set_xlim(ticks[0] / math.exp(pad), ticks[-1] * math.exp(pad))
+
+
+def log_axis(axes: Axes, which: str, values: Sequence[float], unit: str) -> None:
+    """A logarithmic axis (`which`: "x" or "y") in engineering units (1 ms, 20 kB) with enough ticks for its span."""
+    good = [v for v in values if math.isfinite(v) and v > 0]
+    if not good:
+        return
+    decades = math.log10(max(good) / min(good))
+    axis = axes.xaxis if which == "x" else axes.yaxis
+    (axes.set_xscale if which == "x" else axes.set_yscale)("log")
+    pad = 10 ** max(decades * 0.06, 0.12)
+    (axes.set_xlim if which == "x" else axes.set_ylim)(min(good) / pad, max(good) * pad)
+    axis.set_major_locator(LogLocator(base=10, subs=_tick_digits(decades), numticks=12))
+    axis.set_minor_locator(NullLocator())
+    axis.set_major_formatter(EngFormatter(unit=unit, sep=" " if unit else ""))
+
+
+def _tick_digits(decades: float) -> tuple[float, ...]:
+    """First digits of the ticks on a logarithmic axis over so many decades: always about four to eight ticks."""
+    for limit, digits in ((0.4, (1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 8.0)), (1.0, (1.0, 2.0, 3.0, 5.0, 7.0)),
+                          (2.2, (1.0, 2.0, 5.0)), (3.0, (1.0, 3.0))):  # fmt: skip
+        if decades < limit:
+            return digits
+    return (1.0,)
+
+
+def title_of(axes: Axes, text: str) -> None:
+    """Write a panel's title, broken into lines where it is longer than the panel is wide."""
+    axes.set_title("\n".join(textwrap.wrap(text, 50)) or text)
+
+
+def short_count(value: float) -> str:
+    """98688 -> "98.7k": counts in labels."""
+    for size, letter in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if abs(value) >= size:
+            return f"{value / size:.3g}{letter}"
+    return f"{value:g}"
+
+
+def length_text(value: float) -> str:
+    """A sequence length as people write it: 4096, then 16Ki for multiples of 1024 beyond 9999."""
+    return f"{value / 1024:g}Ki" if value >= 10_000 and value % 1024 == 0 else f"{value:g}"
+
+
+def save(drawing: Drawing, stem: str | Path, title: str) -> None:
+    """Write ``stem.svg``, ``stem.png`` and ``stem.csv`` (the numbers drawn): no dates, fixed ids, same bytes again."""
+    stem = Path(stem)
+    with mpl.rc_context({"svg.hashsalt": stem.name, "svg.fonttype": "path"}):
+        with atomic_write(stem.with_name(stem.name + ".svg")) as path:
+            vector: Any = FigureCanvasSVG(drawing.figure)
+            vector.print_svg(
+                str(path), metadata={"Date": None, "Creator": None, "Title": title, "Description": drawing.alt}
+            )
+        with atomic_write(stem.with_name(stem.name + ".png")) as path:
+            drawing.figure.set_dpi(PNG_DPI)
+            raster: Any = FigureCanvasAgg(drawing.figure)
+            raster.print_png(str(path), metadata={"Software": None, "Title": title})
+    with atomic_write(stem.with_name(stem.name + ".csv")) as path:
+        drawing.data.to_csv(path, index=False)

@@ -1,0 +1,31 @@
+"""Means with 95 % intervals over seeds, in the shape that figures and tables want them."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from seqscale.stats import mean_interval
+
+
+class Estimate(NamedTuple):
+    """A mean over `n` seeds with its 95 % interval; `low` and `high` are NaN where there is none."""
+
+    mean: float
+    low: float
+    high: float
+    n: int
+
+
+def estimate(values: Sequence[float]) -> Estimate:
+    """Mean and 95 % interval of finished seeds' `values`.
+
+    Missing values are left out here because they are shown beside the mean: runs that did not finish are counted,
+    named and drawn as crosses. No values: all NaN and n = 0.
+    """
+    good = [float(v) for v in values if np.isfinite(v)]
+    if not good:
+        return Estimate(np.nan, np.nan, np.nan, 0)
+    found = mean_interval(good)
+    low, high = (np.nan if bound is None else bound for bound in (found.low, found.high))
+    return Estimate(found.estimate, low, high, found.n)

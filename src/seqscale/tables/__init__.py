@@ -1,0 +1,14 @@
+"""From the files of single runs and benchmarks to tidy tables, one row per measurement (no torch).
+
+columns   the columns of every table and their types: the interface to verdicts, figures and report
+matrix    what should be there: the list of runs, searches and benchmarks of the configuration
+runs      summary.json, metrics.json, history.csv, best.json  ->  runs, history, search, samples, models
+bench     benchmark CSV files  ->  bench, scaling (fitted exponents)
+collect   all of it, written to a folder
+"""
+
+from seqscale.tables.collect import collect, write_tables
+from seqscale.tables.columns import COLUMNS, TABLES
+from seqscale.tables.matrix import Matrix, TablesError, load_matrix
+
+__all__ = ["COLUMNS", "TABLES", "Matrix", "TablesError", "collect", "load_matrix", "write_tables"]

@@ -1,0 +1,112 @@
+"""Benchmark files -> bench (as measured) and scaling (the exponent of every curve).
+
+Out of memory is a data point: such a row stays in `bench` with `oom` true and no median, is left out of the fit, and
+its length is named in `scaling`.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from seqscale.stats import fit_power_law, upper_part
+from seqscale.tables.columns import COLUMNS, MISSING, as_table, with_types
+from seqscale.tables.matrix import Matrix
+from seqscale.tables.runs import Reader, Rows
+
+FILE_COLUMNS = list(COLUMNS["bench"])[:-2]  # a file has no status and reason: it is there or it is not
+CURVE = ["suite", "model", "direction", "quantity", "implementation", "device", "dtype", "batch", "unit"]
+
+
+def collect_bench(results: Path, matrix: Matrix, reader: Reader) -> pd.DataFrame:
+    """All benchmark files of the matrix as one table; absent ones as a row with status "missing" where allowed."""
+    parts: list[pd.DataFrame] = []
+    missing: Rows = []
+    for key in matrix.bench:
+        path = key.file(results)
+        if reader.absent(path):
+            reason = f"no benchmark file {key.suite}/{key.model}.csv: the benchmark did not finish"
+            missing.append({"suite": key.suite, "model": key.model, "status": MISSING, "reason": reason})
+            continue
+        table = reader.csv(path, FILE_COLUMNS)
+        if table is None:
+            continue
+        try:
+            table = with_types("bench", table)
+        except (ValueError, TypeError) as error:
+            reader.problems.append(f"{path}: a column of numbers holds something else ({error}).")
+            continue
+        if wrong := _wrong(table, key.suite, key.model):
+            reader.problems.append(f"{path}: {wrong}")
+            continue
+        oom = table["oom"].fillna(False)
+        table["status"] = pd.Series("ok", index=table.index).mask(oom.astype(bool), "out of memory").astype("string")
+        parts.append(table[list(COLUMNS["bench"])])
+    parts = [part for part in [*parts, as_table("bench", missing)] if len(part)]
+    return with_types("bench", pd.concat(parts, ignore_index=True)) if parts else as_table("bench", [])
+
+
+def _wrong(table: pd.DataFrame, suite: str, model: str) -> str | None:
+    """What makes a benchmark file unfit, in words; None if nothing. Line 1 of the file is its header."""
+    if table.empty:
+        return "has no rows. Delete it and run again."
+    for column, expected in (("suite", suite), ("model", model)):
+        other = table.index[table[column].fillna("") != expected]
+        if len(other):
+            return f"line {other[0] + 2}: {column} is {table[column][other[0]]!r}, not {expected!r} as its place says."
+    oom = table["oom"].fillna(False).astype(bool)
+    for column, broken in (
+        ("median", ~oom & ~(table["median"] >= 0)),  # written so that NaN counts as broken
+        ("length", ~(table["length"] > 0).fillna(False).astype(bool)),
+        ("quantity", table["quantity"].isna()),
+        ("p20 <= median <= p80", (table["p20"] > table["median"]) | (table["median"] > table["p80"])),
+    ):
+        if broken.any():
+            return f"line {table.index[broken][0] + 2}: {column} is missing or impossible (and oom is not true)."
+    return None
+
+
+def scaling(bench: pd.DataFrame) -> pd.DataFrame:
+    """One row per curve of `bench`: the exponent of its upper part, and of the whole of it, with intervals.
+
+    A curve that bears no exponent (fewer than three lengths, a quantity that is zero) is a row with a reason.
+    """
+    rows: list[dict[str, Any]] = []
+    measured = bench[bench["status"] != MISSING]
+    for group, curve in measured.groupby(CURVE, dropna=False, sort=False):
+        lost = curve["oom"].fillna(False).astype(bool)
+        points = curve[~lost]
+        row: dict[str, Any] = dict(zip(CURVE, group, strict=True))
+        row["oom_lengths"] = " ".join(str(length) for length in sorted(curve.loc[lost, "length"])) or None
+        rows.append(row)
+        lengths, values = points["length"].to_numpy(float), points["median"].to_numpy(float)
+        row["points"] = row["points_all"] = len(points)
+        if len(points):
+            row["length_min"] = row["length_min_all"] = int(lengths.min())
+            row["length_max"] = int(lengths.max())
+        try:
+            whole = fit_power_law(lengths, values)
+            upper = fit_power_law(lengths, values, min_length=upper_part(lengths))
+        except ValueError as error:
+            row["reason"] = str(error)
+            continue
+        row |= {
+            "exponent": upper.exponent,
+            "ci_low": upper.low,
+            "ci_high": upper.high,
+            "length_min": int(upper.length_min),
+            "length_max": int(upper.length_max),
+            "points": upper.points,
+            "r2": upper.r2,
+            "coefficient": upper.coefficient,
+            "local_first": upper.local_first,
+            "local_last": upper.local_last,
+            "still_rising": upper.still_rising,
+            "exponent_all": whole.exponent,
+            "ci_low_all": whole.low,
+            "ci_high_all": whole.high,
+            "length_min_all": int(whole.length_min),
+            "points_all": whole.points,
+            "method": upper.method,
+        }
+    return as_table("scaling", rows)

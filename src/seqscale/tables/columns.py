@@ -1,0 +1,179 @@
+"""The columns of every table, in order, with their types.
+
+Losses are nats per token, times seconds, memory bytes, FLOPs counted. A cell is empty where a column does not apply
+(and in the number columns of a run that diverged: look at `status` and `reason`). `status` is "ok", "diverged",
+"out of memory" or "missing". Types are pandas' nullable ones, so that an empty cell keeps a column's type.
+"""
+
+from typing import Any
+
+import pandas as pd
+
+TEXT, NUMBER, WHOLE, YES_NO = "string", "float64", "Int64", "boolean"
+
+OK = "ok"
+MISSING = "missing"
+
+COLUMNS: dict[str, dict[str, str]] = {
+    "runs": {
+        "experiment": TEXT,
+        "protocol": TEXT,
+        "dataset": TEXT,
+        "model": TEXT,
+        "seed": WHOLE,
+        "params": WHOLE,
+        "params_nonembedding": WHOLE,
+        "train_tokens": WHOLE,
+        "train_flops": NUMBER,
+        "train_seconds": NUMBER,
+        "valid_loss": NUMBER,  # whole validation split, after training
+        "test_loss": NUMBER,
+        "test_accuracy": NUMBER,  # a share, 0 to 1
+        "valid_accuracy": NUMBER,
+        "perplexity": NUMBER,  # of the test split, like the next
+        "bits_per_character": NUMBER,
+        "lr": NUMBER,
+        "lr_at_edge": YES_NO,  # empty where no learning rate was searched
+        "params_ratio": NUMBER,  # non-embedding parameters over those of the experiment's reference model
+        "matched": YES_NO,  # params_ratio within 5 % of 1
+        "steps": WHOLE,
+        "status": TEXT,
+        "reason": TEXT,
+        "peak_memory_bytes": NUMBER,
+        "device": TEXT,
+        "config_digest": TEXT,
+        "git_commit": TEXT,
+        "title": TEXT,  # of the model
+        "experiment_title": TEXT,
+        "reference_model": TEXT,
+        "context": WHOLE,
+        "batch": WHOLE,
+        "forward_flops_per_token": NUMBER,
+    },
+    "history": {
+        "experiment": TEXT,
+        "model": TEXT,
+        "seed": WHOLE,
+        "step": WHOLE,
+        "tokens": WHOLE,
+        "flops": NUMBER,
+        "seconds": NUMBER,
+        "learning_rate": NUMBER,
+        "train_loss": NUMBER,
+        "valid_loss": NUMBER,  # empty between evaluations
+        "grad_norm": NUMBER,
+    },
+    "search": {
+        "experiment": TEXT,
+        "model": TEXT,
+        "lr": NUMBER,
+        "seed": WHOLE,
+        "valid_loss": NUMBER,
+        "status": TEXT,
+        "chosen": YES_NO,
+        "at_edge": YES_NO,  # of the chosen rate: whether it is the least or the greatest of the grid
+        "reason": TEXT,
+    },
+    "bench": {
+        "suite": TEXT,
+        "model": TEXT,
+        "implementation": TEXT,
+        "device": TEXT,
+        "dtype": TEXT,
+        "batch": WHOLE,
+        "length": WHOLE,
+        "d_inner": WHOLE,
+        "d_state": WHOLE,
+        "direction": TEXT,
+        "quantity": TEXT,
+        "unit": TEXT,
+        "median": NUMBER,
+        "p20": NUMBER,
+        "p80": NUMBER,
+        "repeats": WHOLE,
+        "oom": YES_NO,
+        "status": TEXT,
+        "reason": TEXT,
+    },
+    "scaling": {  # one row per curve; exponent, ci_* and length_* of the upper part of the curve (see stats.powerlaw)
+        "suite": TEXT,
+        "model": TEXT,
+        "direction": TEXT,
+        "quantity": TEXT,
+        "exponent": NUMBER,
+        "ci_low": NUMBER,
+        "ci_high": NUMBER,
+        "length_min": WHOLE,
+        "length_max": WHOLE,
+        "points": WHOLE,
+        "r2": NUMBER,
+        "coefficient": NUMBER,  # value = coefficient * length ** exponent
+        "unit": TEXT,
+        "local_first": NUMBER,  # exponents between neighbouring lengths at the two ends of the fitted range
+        "local_last": NUMBER,
+        "still_rising": YES_NO,  # the curve still steepens: the exponent is a lower bound
+        "exponent_all": NUMBER,  # the same fit to every length measured
+        "ci_low_all": NUMBER,
+        "ci_high_all": NUMBER,
+        "length_min_all": WHOLE,
+        "points_all": WHOLE,
+        "oom_lengths": TEXT,  # lengths that ran out of memory, left out of the fit
+        "implementation": TEXT,
+        "device": TEXT,
+        "dtype": TEXT,
+        "batch": WHOLE,
+        "method": TEXT,
+        "reason": TEXT,  # why there is no exponent
+    },
+    "samples": {"experiment": TEXT, "model": TEXT, "seed": WHOLE, "prompt": TEXT, "text": TEXT},
+    "models": {  # one row per experiment and model: the vocabulary of a corpus decides about `params`
+        "model": TEXT,
+        "title": TEXT,
+        "note": TEXT,
+        "mixer": TEXT,
+        "d_model": WHOLE,
+        "n_layers": WHOLE,
+        "params": WHOLE,
+        "params_nonembedding": WHOLE,
+        "experiment": TEXT,
+        "channel_mixer": TEXT,
+        "norm": TEXT,
+        "positions": TEXT,
+        "params_ratio": NUMBER,
+        "matched": YES_NO,
+        "forward_flops_per_token": NUMBER,
+        "lr": NUMBER,
+    },
+}
+
+TABLES = tuple(COLUMNS)
+
+
+def as_table(name: str, rows: list[dict[str, Any]]) -> pd.DataFrame:
+    """Rows as table `name`, its columns in order and with their types; a key that the table lacks is a KeyError."""
+    known = COLUMNS[name]
+    for row in rows:
+        if unknown := row.keys() - known.keys():
+            raise KeyError(f"table {name!r} has no column {sorted(unknown)}")
+    return with_types(name, pd.DataFrame(rows, columns=list(known)))
+
+
+def with_types(name: str, table: pd.DataFrame) -> pd.DataFrame:
+    """`table` with the types of table `name`; read back from CSV or parquet it is the same table again."""
+    typed = table.copy()
+    for column, kind in COLUMNS[name].items():
+        if column not in typed:
+            typed[column] = pd.Series([pd.NA] * len(typed), index=typed.index, dtype="object")
+        values = typed[column]
+        if kind == NUMBER:
+            typed[column] = (
+                pd.to_numeric(values, errors="raise").astype("Float64").to_numpy(float, na_value=float("nan"))
+            )
+        elif kind == WHOLE:
+            typed[column] = pd.to_numeric(values, errors="raise").astype("Float64").round().astype("Int64")
+        elif kind == YES_NO:
+            words = values.astype("string").str.lower().map({"true": True, "false": False, "1": True, "0": False})
+            typed[column] = words.astype("boolean")
+        else:
+            typed[column] = values.astype("string")
+    return typed

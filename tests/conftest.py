@@ -1,0 +1,37 @@
+"""What all tests share: the package on the path, one thread, no network."""
+
+import importlib.util
+import os
+import socket
+import sys
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before PyTorch is loaded: tests are small, threads only get in the way
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ.pop("SEQSCALE_MIRROR", None)  # a mirror on this machine must not decide what a test sees
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+if importlib.util.find_spec("seqscale") is None:
+    sys.path.insert(0, str(ROOT / "src"))
+
+_connect = socket.socket.connect
+
+
+def _connect_here_only(self: socket.socket, address: Any) -> None:
+    if self.family in (socket.AF_INET, socket.AF_INET6) and address[0] not in ("127.0.0.1", "::1", "localhost"):
+        raise AssertionError(f"a test tried to reach {address[0]}: tests use no network")
+    _connect(self, address)
+
+
+@pytest.fixture(autouse=True)
+def _no_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(socket.socket, "connect", _connect_here_only)
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    """The repository."""
+    return ROOT

@@ -1,0 +1,211 @@
+"""Figures: every one is drawn, shows what the tables say, and comes out the same byte for byte."""
+
+import itertools
+import os
+import subprocess
+import sys
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+
+import made_up_results
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.image import imread
+
+from seqscale.reporting import catalog, svg
+from seqscale.reporting.canvas import spread
+from seqscale.reporting.figures import DRAW, draw, draw_all
+from seqscale.reporting.source import COLUMNS, Tables, load_tables
+from seqscale.reporting.style import STYLE_FILE, Style, load_style
+from seqscale.tables.columns import with_types
+
+ROOT = STYLE_FILE.parents[1]
+
+
+def words(name: str, tables: Tables, style: Style) -> list[str]:
+    """Every text in a figure."""
+    return [text.get_text() for axes in draw(name, tables, style).figure.axes for text in axes.texts]
+
+
+def crosses(name: str, tables: Tables, style: Style) -> int:
+    """How many crosses (diverged, out of memory) a figure shows."""
+    lines = [line for axes in draw(name, tables, style).figure.axes for line in axes.lines]
+    return sum(len(np.atleast_1d(line.get_xdata())) for line in lines if line.get_marker() == "X")
+
+
+def test_the_catalog_is_complete() -> None:
+    assert set(DRAW) == set(catalog.NAMES)
+    assert len(set(catalog.NAMES)) == len(catalog.NAMES)
+    for figure in catalog.FIGURES:
+        caption = ROOT / "report" / "captions" / figure.caption
+        assert caption.read_text(encoding="utf-8").strip(), figure.caption
+
+
+def test_the_catalog_imports_nothing_heavy() -> None:
+    heavy = "{'matplotlib', 'pandas', 'numpy', 'torch'}"
+    code = f"import sys, seqscale.reporting.catalog; print({heavy} & set(sys.modules))"
+    assert run_python(code) == "set()"
+
+
+def test_reporting_does_not_import_torch() -> None:
+    rooms = "seqscale.reporting.figures, seqscale.reporting.publish, seqscale.reporting.page"
+    code = f"import sys, {rooms}; print('torch' in sys.modules)"
+    assert run_python(code) == "False"
+
+
+def run_python(code: str) -> str:
+    """Run `code` in a fresh interpreter with the package at hand; give what it prints."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
+    return done.stdout.strip()
+
+
+@pytest.mark.parametrize("name", catalog.NAMES)
+def test_figure_is_drawn(name: str, figures: Path) -> None:
+    root = ElementTree.parse(figures / f"{name}.svg").getroot()
+    assert root.tag.endswith("svg")
+    assert len(list(root.iter("{http://www.w3.org/2000/svg}path"))) > 30
+    assert len(svg.description(figures / f"{name}.svg")) > 60
+    assert imread(figures / f"{name}.png").std() > 0.01  # not a blank sheet
+    data = pd.read_csv(figures / f"{name}.csv")
+    assert len(data) > 0
+    assert "missing" not in data
+
+
+@pytest.mark.parametrize("name", ["final_loss", "training_curves", "prefill_scaling", "scaling_exponents"])
+def test_another_process_draws_the_same_bytes(name: str, results: Path, figures: Path, tmp_path: Path) -> None:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src"), "PYTHONHASHSEED": "12345", "TZ": "Asia/Tokyo"}
+    script = [sys.executable, str(ROOT / "src" / "figures.py"), "--tables", str(results / "tables")]
+    subprocess.run(
+        [*script, "--config", str(results / "config.json"), "--out", str(tmp_path), "--only", name],
+        check=True, env=environment, cwd=tmp_path,
+    )  # fmt: skip
+    for suffix in (".svg", ".png", ".csv"):
+        assert (tmp_path / f"{name}{suffix}").read_bytes() == (figures / f"{name}{suffix}").read_bytes(), suffix
+
+
+def test_final_loss_shows_the_means_of_the_runs_table_best_first(results: Path, figures: Path) -> None:
+    runs = pd.read_csv(results / "tables" / "runs.csv")
+    drawn = pd.read_csv(figures / "final_loss.csv")
+    text = drawn[drawn["experiment"] == "text"]
+    expected = runs[runs["experiment"] == "text"].groupby("model")["test_loss"].mean().sort_values()
+    assert text["model"].tolist() == expected.index.tolist()
+    np.testing.assert_allclose(text["mean"], expected, rtol=1e-9)
+    copying = drawn[drawn["experiment"] == "selective_copying"]
+    assert set(copying["metric"]) == {"test_accuracy"}
+    assert copying["mean"].is_monotonic_decreasing
+
+
+def test_a_diverged_run_is_named_and_crossed(tables: Tables, style: Style) -> None:
+    assert any(text == "LSTM, seed 2: diverged" for text in words("training_curves", tables, style))
+    assert crosses("training_curves", tables, style) == 1
+    assert "1 diverged" in words("final_loss", tables, style)
+    assert any("LSTM: diverged" in text for text in words("learning_rate_search", tables, style))
+
+
+def test_a_diverged_run_is_not_in_the_mean(tables: Tables, style: Style) -> None:
+    curves = draw("training_curves", tables, style).data
+    lstm = curves[(curves["experiment"] == "text") & (curves["model"] == "lstm")]
+    assert set(lstm["seeds"]) == {2}
+
+
+def test_out_of_memory_is_drawn(tables: Tables, style: Style) -> None:
+    assert "Self-attention only: out of memory at 4096" in words("prefill_scaling", tables, style)
+    assert crosses("prefill_scaling", tables, style) == 1
+    assert "ran out of memory at 4096" in draw("prefill_scaling", tables, style).alt
+    assert crosses("decode_scaling", tables, style) == 0
+
+
+def test_labels_carry_the_exponents_of_the_scaling_table(tables: Tables, style: Style) -> None:
+    fits = tables.scaling
+    row = fits[(fits["suite"] == "prefill") & (fits["model"] == "mamba") & (fits["quantity"] == "time")].iloc[0]
+    label = f"Mamba  {row['exponent']:.2f} [{row['ci_low']:.2f}, {row['ci_high']:.2f}]"
+    assert label in words("prefill_scaling", tables, style)
+
+
+@pytest.mark.parametrize("name", catalog.NAMES)
+def test_without_data_a_figure_says_what_is_missing(name: str, tmp_path: Path) -> None:
+    drawing = draw(name, load_tables(tmp_path), load_style())
+    assert "Nothing to draw" in drawing.alt
+    assert any(
+        "table" in text or "searched" in text
+        for axes in drawing.figure.axes
+        for text in (t.get_text() for t in axes.texts)
+    )
+
+
+@pytest.mark.parametrize("gone", ["runs", "history", "search", "bench", "scaling", "samples", "models"])
+def test_one_missing_table_breaks_nothing(gone: str, results: Path, tmp_path: Path) -> None:
+    for path in (results / "tables").glob("*.csv"):
+        if path.stem != gone:
+            (tmp_path / path.name).write_bytes(path.read_bytes())
+    tables = load_tables(tmp_path)
+    assert tables.missing == (gone,)
+    style = load_style(names=tables.model_names)
+    for name in catalog.NAMES:
+        assert draw(name, tables, style).alt
+
+
+def test_one_seed_has_no_interval(tables: Tables, style: Style) -> None:
+    single = Tables(
+        **{
+            **vars(tables),
+            "runs": tables.runs[tables.runs["seed"] == 1],
+            "history": tables.history[tables.history["seed"] == 1],
+        }
+    )
+    for name in ("final_loss", "training_curves", "loss_vs_params"):
+        drawing = draw(name, single, style)
+        assert drawing.data["ci_low"].isna().all(), name
+
+
+def test_a_model_measured_twice_gets_two_lines(tables: Tables, style: Style) -> None:
+    fast = tables.bench[tables.bench["model"] == "mamba"].assign(implementation="triton")
+    both = Tables(**{**vars(tables), "bench": pd.concat([tables.bench, fast], ignore_index=True)})
+    said = words("prefill_scaling", both, style)
+    assert any(text.startswith("Mamba, reference") for text in said)
+    assert any(text.startswith("Mamba, triton") for text in said)
+
+
+def test_parquet_with_nullable_types_reads_like_csv(results: Path, tables: Tables, tmp_path: Path) -> None:
+    for name in COLUMNS:
+        typed = with_types(name, pd.read_csv(results / "tables" / f"{name}.csv"))
+        typed.to_parquet(tmp_path / f"{name}.parquet", index=False)
+    again = load_tables(tmp_path, made_up_results.resolved_config())
+    assert again.missing == ()
+    for name, columns in COLUMNS.items():
+        left, right = getattr(again, name)[list(columns)], getattr(tables, name)[list(columns)]
+        pd.testing.assert_frame_equal(left, right, rtol=1e-12)
+
+
+def test_all_runs_diverged(tables: Tables, style: Style) -> None:
+    lost = tables.runs.assign(status="diverged", test_loss=np.nan, test_accuracy=np.nan)
+    broken = Tables(**{**vars(tables), "runs": lost})
+    for name in catalog.NAMES:
+        assert draw(name, broken, style).alt, name
+
+
+def test_an_unknown_figure_is_refused(tables: Tables, style: Style, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="final_loss"):
+        draw_all(tables, style, tmp_path, ["final_los"])
+
+
+@pytest.mark.parametrize("wanted", [[0.1, 0.5, 0.9], [0.5, 0.5, 0.5], [0.0, 0.0, 0.01, 1.0, 1.0], [0.3], []])
+def test_spread_keeps_order_and_distance(wanted: list[float]) -> None:
+    placed = spread(wanted, 0.1)
+    assert all(b - a >= 0.1 - 1e-9 for a, b in itertools.pairwise(placed))
+    assert all(0 <= place <= 1 + 1e-9 for place in placed)
+    if all(b - a >= 0.1 for a, b in itertools.pairwise(wanted)):
+        assert placed == pytest.approx(wanted)
+
+
+def test_spread_moves_no_more_than_needed() -> None:
+    assert spread([0.5, 0.5], 0.2) == pytest.approx([0.4, 0.6])
+
+
+def test_synthetic_tables_hold_what_the_tests_rely_on(tables: Tables) -> None:
+    assert (tables.runs["status"] == "diverged").sum() == 1
+    assert tables.bench["oom"].sum() == 2  # one point, as time and as time per token
+    assert set(tables.references.values()) == {"transformer"}
+    assert tables.experiments == list(made_up_results.EXPERIMENTS)

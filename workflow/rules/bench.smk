@@ -1,0 +1,22 @@
+# Benchmarks, one job per suite and model. A timing job asks for every core that Snakemake may use, so that no other
+# job of the DAG runs beside it; counting operations needs no such care.
+TIMED = ("prefill", "decode", "train_step", "memory")
+
+
+rule bench:
+    output:
+        table="results/bench/{suite}/{model}.csv",
+        notes="results/bench/{suite}/{model}.json",
+    params:
+        config=lambda w: as_json(MATRIX.bench_config(w.suite, w.model)),
+        code=lambda w: code("bench.py", mixer_module(w.model)),
+    log:
+        "results/logs/bench/{suite}/{model}.log",
+    threads: lambda w: (workflow.cores or 1) if w.suite in TIMED else 1
+    resources:
+        gpu=1,
+    conda:
+        "../../environment.yml"
+    shell:
+        "python {SRC}/bench.py --suite {wildcards.suite} --config {params.config:q} "
+        "--out results/bench/{wildcards.suite}/{wildcards.model} > {log} 2>&1"

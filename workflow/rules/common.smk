@@ -1,0 +1,75 @@
+# The configuration, checked in full before any job starts, and the helpers that the rules share.
+import functools
+import json
+import os
+import sys
+from pathlib import Path
+
+from snakemake.exceptions import WorkflowError
+
+ROOT = Path(workflow.basedir)
+SRC = os.path.relpath(ROOT / "src")  # relative, so that a moved checkout reruns nothing
+sys.path.insert(0, str(ROOT / "src"))
+
+from seqscale.claims import ClaimsError, load_claims
+from seqscale.config import ConfigError, Matrix, resolve
+from seqscale.data.check import check_corpora
+from seqscale.provenance import code_digest
+from seqscale.reporting.catalog import FIGURES
+from seqscale.tables.columns import TABLES
+
+# --configfile replaces the quick start's configuration instead of being merged into it, so that no experiment of one
+# leaks into the other; --config KEY=VALUE is laid on top of either.
+if not workflow.config_settings.configfiles:
+
+    configfile: ROOT / "config" / "config.yaml"
+
+
+CONFIG_FILES = [os.path.relpath(f) for f in workflow.configfiles]
+CLAIMS = os.path.relpath(ROOT / "config" / "claims.yaml")
+
+try:
+    CONFIG = resolve(config, CONFIG_FILES, ROOT)
+    check_corpora(CONFIG)
+    load_claims(CLAIMS, ROOT / "workflow" / "schemas" / "claims.schema.yaml")
+except (ConfigError, ClaimsError) as error:
+    raise WorkflowError(str(error)) from None
+MATRIX = Matrix(CONFIG)
+
+
+wildcard_constraints:
+    dataset=r"\w+",
+    experiment=r"\w+",
+    model=r"\w+",
+    suite=r"\w+",
+    seed=r"\d+",
+    rate=r"[0-9.e+-]+",
+
+
+def as_json(value):
+    """A value as one line of JSON, for a job's params: what a job depends on, it receives whole."""
+    return json.dumps(value, sort_keys=True, ensure_ascii=False)
+
+
+@functools.cache
+def code(script, *modules):
+    """A digest of the code that a script runs; Snakemake does not see imported modules, its params it does."""
+    return code_digest(ROOT / "src" / script, *modules)
+
+
+def mixer_module(model):
+    """The module with the mixer of a model: imported by name at run time, so no digest would find it by itself."""
+    return f"seqscale.mixers.{CONFIG.models[model]['mixer']}"
+
+
+def dataset_of(wildcards):
+    """The prepared data of an experiment."""
+    return f"results/data/{MATRIX.experiments[wildcards.experiment]['dataset']}/meta.json"
+
+
+def figure_files():
+    return [f"results/figures/{figure.name}.{kind}" for figure in FIGURES for kind in ("svg", "png", "csv")]
+
+
+def table_files():
+    return [f"results/tables/{name}.{kind}" for name in TABLES for kind in ("csv", "parquet")]

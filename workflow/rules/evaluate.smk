@@ -1,0 +1,20 @@
+# The only stage that reads the test split: each reported run once, over all of it.
+rule evaluate:
+    input:
+        data=dataset_of,
+        weights="results/runs/{experiment}/{model}/seed{seed}/model.safetensors",
+        summary="results/runs/{experiment}/{model}/seed{seed}/summary.json",
+    output:
+        "results/runs/{experiment}/{model}/seed{seed}/metrics.json",
+    params:
+        code=lambda w: code("evaluate.py", mixer_module(w.model)),
+    log:
+        "results/logs/evaluate/{experiment}/{model}/seed{seed}.log",
+    threads: CONFIG.values["compute"]["threads"]
+    resources:
+        gpu=1,
+    conda:
+        "../../environment.yml"
+    shell:
+        "python {SRC}/evaluate.py --run $(dirname {input.summary}) --data $(dirname {input.data}) --out {output} "
+        "2> {log}"

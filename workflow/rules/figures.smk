@@ -1,0 +1,29 @@
+# Tables -> figures, each as SVG, PNG and the CSV behind it.
+STYLE = os.path.relpath(ROOT / "report" / "style.yaml")
+
+
+rule figures:
+    input:
+        tables=expand("results/tables/{name}.parquet", name=TABLES),
+        config="results/config.json",
+        style=STYLE,
+    output:
+        [
+            report(
+                f"results/figures/{figure.name}.svg",
+                caption=f"../../report/captions/{figure.caption}",
+                category=figure.category,
+                labels={"figure": figure.title},
+            )
+            for figure in FIGURES
+        ],
+        expand("results/figures/{name}.{kind}", name=[figure.name for figure in FIGURES], kind=("png", "csv")),
+    params:
+        code=code("figures.py"),
+    log:
+        "results/logs/figures.log",
+    conda:
+        "../../environment.yml"
+    shell:
+        "python {SRC}/figures.py --tables results/tables --config {input.config} --style {input.style} "
+        "--out results/figures > {log} 2>&1"

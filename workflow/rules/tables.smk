@@ -1,0 +1,39 @@
+# Everything above as tidy tables. results/config.json is the resolved configuration and the list of all jobs.
+rule resolve:
+    output:
+        "results/config.json",
+    params:
+        summary=as_json(MATRIX.summary()),
+        code=code("resolve.py"),
+    log:
+        "results/logs/resolve.log",
+    conda:
+        "../../environment.yml"
+    shell:
+        "python {SRC}/resolve.py --summary {params.summary:q} --out {output} > {log} 2>&1"
+
+
+rule tables:
+    input:
+        config="results/config.json",
+        data=expand("results/data/{dataset}/meta.json", dataset={x["dataset"] for x in MATRIX.experiments.values()}),
+        runs=[
+            f"results/runs/{experiment}/{model}/seed{seed}/{name}"
+            for experiment, model, seed in MATRIX.runs()
+            for name in ("summary.json", "history.csv", "metrics.json")
+        ],
+        search=[
+            f"results/search/{experiment}/{model}/lr{rate}/summary.json" for experiment, model, rate in MATRIX.searches()
+        ],
+        best=sorted({f"results/search/{experiment}/{model}/best.json" for experiment, model, _ in MATRIX.searches()}),
+        bench=[f"results/bench/{suite}/{model}.{kind}" for suite, model in MATRIX.benches() for kind in ("csv", "json")],
+    output:
+        expand("results/tables/{name}.{kind}", name=TABLES, kind=("csv", "parquet")),
+    params:
+        code=code("tables.py"),
+    log:
+        "results/logs/tables.log",
+    conda:
+        "../../environment.yml"
+    shell:
+        "python {SRC}/tables.py --results results --config {input.config} --out results/tables > {log} 2>&1"

@@ -1,0 +1,16 @@
+# Tables and claims -> verdicts.
+rule verdicts:
+    input:
+        tables=expand("results/tables/{name}.parquet", name=TABLES),
+        claims=CLAIMS,
+    output:
+        report("results/verdicts.csv", caption="../../report/captions/verdicts.rst", category="Verdicts"),
+        "results/verdicts.json",
+    params:
+        code=code("verdicts.py"),
+    log:
+        "results/logs/verdicts.log",
+    conda:
+        "../../environment.yml"
+    shell:
+        "python {SRC}/verdicts.py --tables results/tables --claims {input.claims} --out results > {log} 2>&1"
