@@ -44,7 +44,7 @@ def arguments() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--suite", metavar="NAME",
-                        help="prefill, decode, train_step, memory or flops (default: the one that the config names)")  # fmt: skip
+                        help="prefill, decode, train_step, memory, flops (default: what the config says)")  # fmt: skip
     parser.add_argument("--config", required=True, metavar="JSON", help="the job as JSON, or @FILE to read it from")
     parser.add_argument("--out", required=True, type=Path, metavar="STEM",
                         help="where to write, without suffix, e.g. results/bench/prefill/mamba")  # fmt: skip

@@ -27,7 +27,8 @@ def work() -> None:
         {
             "learning_rate": best["learning_rate"],
             "valid_loss": best["valid_loss"],
-            "at_edge": len(tried) > 1 and best["learning_rate"] in (tried[0]["learning_rate"], tried[-1]["learning_rate"]),
+            "at_edge": len(tried) > 1
+            and best["learning_rate"] in (tried[0]["learning_rate"], tried[-1]["learning_rate"]),
             "reason": "" if sound else "every search run failed; the smallest learning rate was taken",
             "tried": tried,
         },

@@ -21,7 +21,7 @@ from seqscale.training import evaluate_split, metrics, sample_text
 from seqscale.training.checkpoint import load_tensors
 
 
-def evaluate(folder: Path, data_folder: str) -> dict[str, Any]:
+def evaluate(folder: Path, data_folder: str, prompt: str | None, length: int) -> dict[str, Any]:
     summary = read_json(folder / "summary.json")
     run = summary["config"]
     result: dict[str, Any] = {"status": summary["status"], "reason": summary["reason"], "valid": None, "test": None}
@@ -38,19 +38,23 @@ def evaluate(folder: Path, data_folder: str) -> dict[str, Any]:
         raw = evaluate_split(model, data, split, run["context"], device, precision)
         result[split] = metrics(raw, data.meta, split)
     sample = None
-    if run["sample"] and isinstance(data, TextDataset):
-        prompt, length = run["sample"]["prompt"], run["sample"]["length"]
+    if prompt and isinstance(data, TextDataset):
         sample = {"prompt": prompt, "text": sample_text(model, data.tokenizer, prompt, length, run["seed"])}
     return {**result, "sample": sample, "provenance": {**origin, "data_sha256": data.meta.get("sha256")}}
 
 
 def work() -> None:
-    p = parser(__doc__ or "", "example:\n  python src/evaluate.py --run results/runs/text/mamba/seed1 --data results/data/pydoc_topics")
+    p = parser(
+        __doc__ or "",
+        "example:\n  python src/evaluate.py --run results/runs/text/mamba/seed1 --data results/data/pydoc_topics",
+    )
     p.add_argument("--run", required=True, type=Path, help="folder with model.safetensors and summary.json")
     p.add_argument("--data", required=True, help="folder that prepare.py made")
     p.add_argument("--out", type=Path, help="file to write (default: metrics.json in the run's folder)")
+    p.add_argument("--prompt", help="text to continue as a sample (texts only; default: no sample)")
+    p.add_argument("--length", type=int, default=200, help="characters of the sample (default: %(default)s)")
     a = p.parse_args()
-    write_json(a.out or a.run / "metrics.json", evaluate(a.run, a.data))
+    write_json(a.out or a.run / "metrics.json", evaluate(a.run, a.data, a.prompt, a.length))
 
 
 if __name__ == "__main__":

@@ -13,13 +13,18 @@ from seqscale.data import prepare
 def work() -> None:
     p = parser(
         __doc__ or "",
-        'example:\n  python src/prepare.py --name mine --spec \'{"kind": "text", "path": "my.txt", "tokenizer": "characters", '
-        '"split": [0.9, 0.05, 0.05]}\' --out results/data/mine',
+        "example:\n"
+        "  python src/prepare.py --name mine --out results/data/mine \\\n"
+        '    --spec \'{"kind": "text", "path": "my.txt", "tokenizer": "characters", "split": [0.9, 0.05, 0.05]}\'',
     )
     p.add_argument("--name", required=True, help="the dataset's name, for messages and tables")
-    p.add_argument("--spec", required=True, type=json_argument, help="its entry in config/datasets.yaml, as JSON or @FILE")
+    p.add_argument(
+        "--spec", required=True, type=json_argument, help="its entry in config/datasets.yaml, as JSON or @FILE"
+    )
     p.add_argument("--out", required=True, help="folder to write, e.g. results/data/NAME")
-    p.add_argument("--mirror", default=os.environ.get("SEQSCALE_MIRROR"), help="folder of local copies, looked into first")
+    p.add_argument(
+        "--mirror", default=os.environ.get("SEQSCALE_MIRROR"), help="folder of local copies, looked into first"
+    )
     p.add_argument("--context", type=int, help="longest context it will be used with: a shorter text is refused")
     a = p.parse_args()
     prepare(a.name, a.spec, a.out, a.mirror, a.context)

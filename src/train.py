@@ -16,8 +16,8 @@ from seqscale.training import train
 def work() -> int:
     p = parser(
         __doc__ or "",
-        "a run's config is in the summary.json of any finished run, under \"config\"; to repeat one by hand:\n"
-        "  python -c 'import json; print(json.dumps(json.load(open(\"summary.json\"))[\"config\"]))' > run.json\n"
+        'a run\'s config is in the summary.json of any finished run, under "config"; to repeat one by hand:\n'
+        '  python -c \'import json; print(json.dumps(json.load(open("summary.json"))["config"]))\' > run.json\n'
         "  python src/train.py --config @run.json --data results/data/pydoc_topics --work /tmp/work --out /tmp/out",
     )
     p.add_argument("--config", required=True, type=json_argument, help="the resolved run config, as JSON or @FILE")

@@ -76,7 +76,11 @@ def _without_docstrings(tree: ast.AST) -> ast.AST:
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             first = node.body[0] if node.body else None
-            if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str):
+            if (
+                isinstance(first, ast.Expr)
+                and isinstance(first.value, ast.Constant)
+                and isinstance(first.value.value, str)
+            ):
                 node.body = node.body[1:] or [ast.Pass()]
     return tree
 
@@ -135,5 +139,3 @@ def code_digest(*roots: str | Path) -> str:
         pending.extend(found for name in _imports(tree) if (found := _module_file(name)) is not None)
     names = {str(f.relative_to(PACKAGE)) if f.is_relative_to(PACKAGE) else f.name: s for f, s in sources.items()}
     return digest(names)
-
-

@@ -96,7 +96,7 @@ def test_mirror_comes_first(tmp_path: Path, text_path: Path, monkeypatch: pytest
 
 
 def test_line_ends_and_marks_are_kept(tmp_path: Path) -> None:
-    (tmp_path / "odd.txt").write_bytes("a\r\nb\rc\n".encode())
+    (tmp_path / "odd.txt").write_bytes(b"a\r\nb\rc\n")
     assert load(spec(tmp_path / "odd.txt"), None).text == "a\r\nb\rc\n"
 
 

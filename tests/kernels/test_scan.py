@@ -229,7 +229,8 @@ def test_gradients_come_in_their_inputs_dtypes(low: str) -> None:
     values = {k: v.requires_grad_() for k, v in values.items()}
     selective_scan(**values).float().sum().backward()
     for name, value in values.items():
-        assert value.grad is not None and value.grad.dtype == value.dtype, name
+        assert value.grad is not None, name
+        assert value.grad.dtype == value.dtype, name
         assert value.grad.isfinite().all(), name
 
 
@@ -306,9 +307,7 @@ def test_opcheck(length: int, dtype: torch.dtype) -> None:
 
 def test_opcheck_with_dynamic_shapes() -> None:
     values = tuple(v.float().requires_grad_() for v in inputs().values())
-    torch.library.opcheck(
-        torch.ops.seqscale.selective_scan.default, values, test_utils=("test_aot_dispatch_dynamic",)
-    )
+    torch.library.opcheck(torch.ops.seqscale.selective_scan.default, values, test_utils=("test_aot_dispatch_dynamic",))
 
 
 def test_shapes_on_the_meta_device() -> None:

@@ -135,7 +135,15 @@ def test_output_is_tied_to_the_embedding() -> None:
 
 @pytest.mark.parametrize(
     ("name", "writes"),
-    [("transformer", 4), ("transformer_pp", 4), ("attention", 6), ("mamba", 3), ("lti_ssm", 3), ("mlp", 3), ("linear", 1)],
+    [
+        ("transformer", 4),
+        ("transformer_pp", 4),
+        ("attention", 6),
+        ("mamba", 3),
+        ("lti_ssm", 3),
+        ("mlp", 3),
+        ("linear", 1),
+    ],
 )
 def test_layers_that_write_into_the_residual_stream_start_small(name: str, writes: int) -> None:
     """Scaled by 1/sqrt(writes): PyTorch's own start for a linear layer is uniform up to 1/sqrt(fan in)."""

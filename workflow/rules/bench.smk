@@ -8,6 +8,7 @@ rule bench:
         table="results/bench/{suite}/{model}.csv",
         notes="results/bench/{suite}/{model}.json",
     params:
+        script=f"{SRC}/bench.py",
         config=lambda w: as_json(MATRIX.bench_config(w.suite, w.model)),
         code=lambda w: code("bench.py", mixer_module(w.model)),
     log:
@@ -18,5 +19,5 @@ rule bench:
     conda:
         "../../environment.yml"
     shell:
-        "python {SRC}/bench.py --suite {wildcards.suite} --config {params.config:q} "
+        "python {params.script} --suite {wildcards.suite} --config {params.config:q} "
         "--out results/bench/{wildcards.suite}/{wildcards.model} > {log} 2>&1"

@@ -14,6 +14,7 @@ sys.path.insert(0, str(ROOT / "src"))
 from seqscale.claims import ClaimsError, load_claims
 from seqscale.config import ConfigError, Matrix, resolve
 from seqscale.data.check import check_corpora
+from seqscale.data.corpora import find_file
 from seqscale.provenance import code_digest
 from seqscale.reporting.catalog import FIGURES
 from seqscale.tables.columns import TABLES
@@ -67,9 +68,30 @@ def dataset_of(wildcards):
     return f"results/data/{MATRIX.experiments[wildcards.experiment]['dataset']}/meta.json"
 
 
+def text_file_of(wildcards):
+    """The text file of a dataset, so that editing it reruns what depends on it; none for generated and built-in ones."""
+    spec = CONFIG.datasets[wildcards.dataset]
+    return str(find_file(spec["path"], CONFIG.mirror)) if spec["kind"] == "text" else []
+
+
+def best_rate_of(wildcards):
+    """The search's result, for a model whose learning rate is searched."""
+    if not MATRIX.rates(wildcards.experiment, wildcards.model):
+        return []
+    return f"results/search/{wildcards.experiment}/{wildcards.model}/best.json"
+
+
+def sample_of(wildcards):
+    """The arguments for the text sample, where the experiment asks for one."""
+    sample = MATRIX.sample(wildcards.experiment)
+    return ["--prompt", sample["prompt"], "--length", sample["length"]] if sample else []
+
+
 def figure_files():
+    """Every figure in its three forms: SVG, PNG and the CSV behind it."""
     return [f"results/figures/{figure.name}.{kind}" for figure in FIGURES for kind in ("svg", "png", "csv")]
 
 
 def table_files():
+    """Every table in its two forms."""
     return [f"results/tables/{name}.{kind}" for name in TABLES for kind in ("csv", "parquet")]

@@ -7,6 +7,8 @@ rule evaluate:
     output:
         "results/runs/{experiment}/{model}/seed{seed}/metrics.json",
     params:
+        script=f"{SRC}/evaluate.py",
+        sample=sample_of,
         code=lambda w: code("evaluate.py", mixer_module(w.model)),
     log:
         "results/logs/evaluate/{experiment}/{model}/seed{seed}.log",
@@ -16,5 +18,5 @@ rule evaluate:
     conda:
         "../../environment.yml"
     shell:
-        "python {SRC}/evaluate.py --run $(dirname {input.summary}) --data $(dirname {input.data}) --out {output} "
-        "2> {log}"
+        "python {params.script} --run $(dirname {input.summary}) --data $(dirname {input.data}) --out {output} "
+        "{params.sample:q} 2> {log}"

@@ -19,11 +19,12 @@ rule figures:
         ],
         expand("results/figures/{name}.{kind}", name=[figure.name for figure in FIGURES], kind=("png", "csv")),
     params:
+        script=f"{SRC}/figures.py",
         code=code("figures.py"),
     log:
         "results/logs/figures.log",
     conda:
         "../../environment.yml"
     shell:
-        "python {SRC}/figures.py --tables results/tables --config {input.config} --style {input.style} "
+        "python {params.script} --tables results/tables --config {input.config} --style {input.style} "
         "--out results/figures > {log} 2>&1"

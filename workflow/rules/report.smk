@@ -12,11 +12,12 @@ rule report:
     output:
         "results/report.html",
     params:
+        script=f"{SRC}/report.py",
         code=code("report.py"),
     log:
         "results/logs/report.log",
     conda:
         "../../environment.yml"
     shell:
-        "python {SRC}/report.py --tables results/tables --verdicts {input.verdicts} --figures results/figures "
+        "python {params.script} --tables results/tables --verdicts {input.verdicts} --figures results/figures "
         "--config {input.config} --style {input.style} --out {output} > {log} 2>&1"

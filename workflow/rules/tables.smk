@@ -3,6 +3,7 @@ rule resolve:
     output:
         "results/config.json",
     params:
+        script=f"{SRC}/resolve.py",
         summary=as_json(MATRIX.summary()),
         code=code("resolve.py"),
     log:
@@ -10,7 +11,7 @@ rule resolve:
     conda:
         "../../environment.yml"
     shell:
-        "python {SRC}/resolve.py --summary {params.summary:q} --out {output} > {log} 2>&1"
+        "python {params.script} --summary {params.summary:q} --out {output} > {log} 2>&1"
 
 
 rule tables:
@@ -30,10 +31,11 @@ rule tables:
     output:
         expand("results/tables/{name}.{kind}", name=TABLES, kind=("csv", "parquet")),
     params:
+        script=f"{SRC}/tables.py",
         code=code("tables.py"),
     log:
         "results/logs/tables.log",
     conda:
         "../../environment.yml"
     shell:
-        "python {SRC}/tables.py --results results --config {input.config} --out results/tables > {log} 2>&1"
+        "python {params.script} --results results --config {input.config} --out results/tables > {log} 2>&1"

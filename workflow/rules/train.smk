@@ -1,13 +1,6 @@
 # One job per run. Checkpoints live in results/work, which Snakemake does not clean up: a killed run resumes from there.
 
 
-def best_rate_of(wildcards):
-    """The search's result, for a model whose learning rate is searched."""
-    if not MATRIX.rates(wildcards.experiment, wildcards.model):
-        return []
-    return f"results/search/{wildcards.experiment}/{wildcards.model}/best.json"
-
-
 rule search:
     input:
         data=dataset_of,
@@ -16,6 +9,7 @@ rule search:
         history="results/search/{experiment}/{model}/lr{rate}/history.csv",
         weights=temp("results/search/{experiment}/{model}/lr{rate}/model.safetensors"),
     params:
+        script=f"{SRC}/train.py",
         config=lambda w: as_json(MATRIX.search_config(w.experiment, w.model, w.rate)),
         code=lambda w: code("train.py", mixer_module(w.model)),
     log:
@@ -26,7 +20,7 @@ rule search:
     conda:
         "../../environment.yml"
     shell:
-        "python {SRC}/train.py --config {params.config:q} --data $(dirname {input.data}) "
+        "python {params.script} --config {params.config:q} --data $(dirname {input.data}) "
         "--work results/work/search/{wildcards.experiment}/{wildcards.model}/lr{wildcards.rate} "
         "--out $(dirname {output.summary}) 2> {log}"
 
@@ -40,13 +34,14 @@ rule choose_rate:
     output:
         "results/search/{experiment}/{model}/best.json",
     params:
+        script=f"{SRC}/choose_rate.py",
         code=code("choose_rate.py"),
     log:
         "results/logs/choose_rate/{experiment}/{model}.log",
     conda:
         "../../environment.yml"
     shell:
-        "python {SRC}/choose_rate.py {input} --out {output} 2> {log}"
+        "python {params.script} {input} --out {output} 2> {log}"
 
 
 rule train:
@@ -58,6 +53,7 @@ rule train:
         history="results/runs/{experiment}/{model}/seed{seed}/history.csv",
         summary="results/runs/{experiment}/{model}/seed{seed}/summary.json",
     params:
+        script=f"{SRC}/train.py",
         config=lambda w: as_json(MATRIX.run_config(w.experiment, w.model, int(w.seed))),
         search=lambda w, input: f"--search {input.search}" if input.get("search") else "",
         code=lambda w: code("train.py", mixer_module(w.model)),
@@ -69,6 +65,6 @@ rule train:
     conda:
         "../../environment.yml"
     shell:
-        "python {SRC}/train.py --config {params.config:q} --data $(dirname {input.data}) {params.search} "
+        "python {params.script} --config {params.config:q} --data $(dirname {input.data}) {params.search} "
         "--work results/work/runs/{wildcards.experiment}/{wildcards.model}/seed{wildcards.seed} "
         "--out $(dirname {output.summary}) 2> {log}"

@@ -7,10 +7,11 @@ rule verdicts:
         report("results/verdicts.csv", caption="../../report/captions/verdicts.rst", category="Verdicts"),
         "results/verdicts.json",
     params:
+        script=f"{SRC}/verdicts.py",
         code=code("verdicts.py"),
     log:
         "results/logs/verdicts.log",
     conda:
         "../../environment.yml"
     shell:
-        "python {SRC}/verdicts.py --tables results/tables --claims {input.claims} --out results > {log} 2>&1"
+        "python {params.script} --tables results/tables --claims {input.claims} --out results > {log} 2>&1"

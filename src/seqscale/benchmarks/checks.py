@@ -1,4 +1,4 @@
-"""What is counted must be what the closed form says; a table with the one and a text with the other is worse than none."""
+"""What is counted must be what the closed form says: one of the two would be wrong in a table otherwise."""
 
 
 class CountMismatch(Exception):

@@ -61,7 +61,8 @@ class BenchConfig:
             if not isinstance(part, dict):
                 raise ValueError(f"{key} must be a JSON object, not {part!r}")
         if values["suite"] not in SUITES:
-            raise ValueError(f"suite is {values['suite']!r}; allowed: {', '.join(SUITES)}{_near(values['suite'], SUITES)}")
+            near = _near(values["suite"], SUITES)
+            raise ValueError(f"suite is {values['suite']!r}{near}; allowed: {', '.join(SUITES)}")
         _known("settings.", settings, {"batch", "lengths", "tokens"}, {"batch", "lengths"})
         specs = dataclasses.fields(ModelSpec)
         _known("model.", model, {f.name for f in specs}, {"name", "mixer", "d_model", "n_layers"})

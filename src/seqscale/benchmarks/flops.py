@@ -65,13 +65,18 @@ def _attention(scale: int) -> Callable[[dict[str, Any]], int]:
     return lambda a: scale * _attention_flops(a["query"].shape, a["key"].shape, a["value"].shape, a["is_causal"])
 
 
-def _rnn(scale: int, layout: str) -> Callable[[dict[str, Any]], int]:
-    """Every weight matrix meets every token once. `layout`: how the operation names its weights."""
+def _rnn(scale: int, *names: str) -> Callable[[dict[str, Any]], int]:
+    """Every weight matrix meets every token once.
+
+    Args:
+        names: the arguments that are weight matrices; none for cuDNN, whose weights are one list, in groups of
+            `weight_stride0`: two matrices, then biases (which may have two dimensions as well).
+    """
 
     def formula(a: dict[str, Any]) -> int:
-        weights = a["weight"] if layout == "list" else [a[name] for name in layout.split()]
+        weights = [a[name] for name in names] or [w for i, w in enumerate(a["weight"]) if i % a["weight_stride0"] < 2]
         tokens = math.prod(a["input"].shape[:2])
-        return scale * 2 * tokens * sum(w.numel() for w in weights if w.ndim == 2)
+        return scale * 2 * tokens * sum(w.numel() for w in weights)
 
     return formula
 
@@ -117,10 +122,10 @@ _FUSED_ATTENTION = [
 _RULES: dict[str, Callable[[dict[str, Any]], int]] = {
     **{name: _attention(1) for name in _FUSED_ATTENTION},
     **{f"{name}_backward": _attention(2) for name in _FUSED_ATTENTION},
-    "mkldnn_rnn_layer": _rnn(1, "weight0 weight1"),
-    "mkldnn_rnn_layer_backward": _rnn(2, "weight1 weight2"),
-    "_cudnn_rnn": _rnn(1, "list"),
-    "_cudnn_rnn_backward": _rnn(2, "list"),
+    "mkldnn_rnn_layer": _rnn(1, "weight0", "weight1"),
+    "mkldnn_rnn_layer_backward": _rnn(2, "weight1", "weight2"),
+    "_cudnn_rnn": _rnn(1),
+    "_cudnn_rnn_backward": _rnn(2),
     "convolution_backward": _convolution_backward,
     "_fft_r2c": lambda a: _transform(a, _points(a), full=False),
     "_fft_c2r": lambda a: _transform(a, int(a["last_dim_size"]), full=False),
@@ -164,8 +169,9 @@ class _Corrections(TorchFunctionMode):
         if not any(op in FORMULAS for op in counted):  # the math path: no fused operation was seen
             names = ("query", "key", "value", "attn_mask", "dropout_p", "is_causal")
             given = {**dict(zip(names, args, strict=False)), **kwargs}
-            shapes = (given[name].shape for name in ("query", "key", "value"))
-            correction = _attention_flops(*shapes, bool(given.get("is_causal", False))) - sum(counted.values())
+            query, key, value = (given[name].shape for name in ("query", "key", "value"))
+            allowed = _attention_flops(query, key, value, bool(given.get("is_causal", False)))
+            correction = allowed - sum(counted.values())
             self.total += correction
             if out.requires_grad:
                 out.register_hook(lambda gradient: self._add(2 * correction))

@@ -1,6 +1,7 @@
 """Which kernel did the work: told by the operations that were seen to run, not by what was asked for."""
 
 import contextlib
+import warnings
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any
@@ -34,17 +35,15 @@ class _Recorder(TorchDispatchMode):
         self.names: set[str] = set()
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        kwargs = kwargs or {}
-        with self:  # in inference mode composite operations arrive whole; look inside
-            out = func.decompose(*args, **kwargs)
-        if out is not NotImplemented:
-            return out
         self.names.add(func._schema.name)
-        return func(*args, **kwargs)
+        return func(*args, **(kwargs or {}))
 
 
 def observed(call: Callable[[], object], mixer: str) -> str:
-    """Run `call` once and name the implementation that it used: "flash_cpu", "cudnn", "chunked", "fft", ..."""
+    """Run `call` once and name the implementation that it used: "flash_cpu", "cudnn", "chunked", "fft", ...
+
+    Not in inference mode: there an operation made of others arrives here whole.
+    """
     with _Recorder() as recorder:
         call()
     for operation, name in _SEEN.items():
@@ -63,7 +62,8 @@ def best_attention(trial: Callable[[], object], device: torch.device) -> Callabl
         return contextlib.nullcontext
     for backend in _GPU_ATTENTION[:-1]:
         try:
-            with sdpa_kernel(backend):
+            with sdpa_kernel(backend), warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # PyTorch warns of every reason why a kernel does not fit
                 trial()
         except torch.OutOfMemoryError:
             raise

@@ -53,7 +53,7 @@ def _cpu_growth(call: Callable[[], object]) -> int:
 
 @contextlib.contextmanager
 def _no_operations() -> Iterator[None]:
-    """Keep the profiler from recording operations, which nobody reads here and which cost it a hundred times the run."""
+    """Keep the profiler from recording operations, which nobody reads here and which cost 50 times the run."""
     torch.autograd._enable_record_function(False)
     try:
         yield

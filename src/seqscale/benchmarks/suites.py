@@ -57,8 +57,7 @@ class Bench:
         self.precision = resolve_precision(config.precision, self.device)
         self.dtype = torch.bfloat16 if self.precision == "bfloat16" else torch.float32
         torch.manual_seed(0)
-        built = build(config.model, config.vocab_size, config.length_max) if model is None else model
-        self.model = built.to(self.device)
+        self.model = (_built(config) if model is None else model).to(self.device)
         generator = torch.Generator().manual_seed(0)
         shape = (config.batch, config.length_max)
         self.tokens = torch.randint(config.vocab_size, shape, generator=generator).to(self.device)
@@ -79,10 +78,14 @@ class Bench:
         return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.precision == "bfloat16")
 
     @contextlib.contextmanager
-    def inference(self) -> Iterator[None]:
-        """Eval and inference mode; autocast around all calls, so that weights are cast once, before the clock."""
+    def inference(self, watched: bool = False) -> Iterator[None]:
+        """Eval and inference mode; autocast around all calls, so that weights are cast once, before the clock.
+
+        `watched`: no_grad instead of inference mode, for looking at operations. It runs the same kernels; in inference
+        mode PyTorch shows an LSTM whole and takes it apart by a Python decomposition that cuDNN never sees.
+        """
         self.model.eval()
-        with torch.inference_mode(), self.autocast(), self.attention():
+        with torch.no_grad() if watched else torch.inference_mode(), self.autocast(), self.attention():
             yield
 
     @contextlib.contextmanager
@@ -126,9 +129,15 @@ class Bench:
 
     def implementation(self, probe: Probe) -> str:
         """What runs in `probe`, seen at the shortest length."""
-        context = self.training if probe.direction == "forward+backward" else self.inference
-        with context():
+        with self.training() if probe.direction == "forward+backward" else self.inference(watched=True):
             return observed(probe.call(self.config.lengths[0]), self.config.model.mixer)
+
+
+def _built(config: BenchConfig) -> LanguageModel:
+    try:
+        return build(config.model, config.vocab_size, config.length_max)
+    except TypeError as error:  # an option that the mixer does not know
+        raise ValueError(f"model {config.model.name!r} cannot be built: {error}") from error
 
 
 def _prefill(bench: Bench) -> list[Probe]:
@@ -185,8 +194,7 @@ def _train_step(bench: Bench) -> list[Probe]:
 
 def _memory(bench: Bench) -> list[Probe]:
     def peak(call: Callable[[], object]) -> dict[str, Summary]:
-        call()  # what is allocated once and kept (workspaces, cast weights) is there before the measurement
-        bench.model.zero_grad(set_to_none=True)
+        # warm already: Bench.implementation has run it at the shortest length
         return {"peak_memory": _exactly(peak_bytes(call, bench.device, tensors_of(bench.model, bench.tokens)))}
 
     def forward(length: int) -> dict[str, Summary]:
@@ -220,7 +228,7 @@ def _flops(bench: Bench) -> list[Probe]:
     where = "Either `flops` of the mixer is wrong or an operation lacks a formula (seqscale/benchmarks/flops.py)."
 
     def forward(length: int) -> dict[str, Summary]:
-        with bench.inference():
+        with bench.inference(watched=True):
             counted = count_flops(bench.forward_call(length))
         expected = bench.model.flops(batch, length)
         return {"flops": _exactly(check_count(f"{name}, forward, length {length}", counted, expected, "FLOPs", where))}

@@ -18,7 +18,7 @@ LEAST_SEEDS = 3  # fair protocol: three is the least that gives an interval wort
 NEAREST = 0.05  # a length of 1,024 tokens stands for "1,000 tokens"
 
 
-class Untestable(Exception):  # noqa: N818 (no error: the verdict "not tested", with its reason)
+class Untestable(Exception):
     """The tables cannot bear this trial; the text says why."""
 
 

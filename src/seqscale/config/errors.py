@@ -92,7 +92,9 @@ class Source:
                     line = key.start_mark.line + 1
                     if key.value in seen:
                         first = seen[key.value]
-                        found.append(f"{self.label}, line {line}: '{key.value}' is written twice (first in line {first})")
+                        found.append(
+                            f"{self.label}, line {line}: '{key.value}' is written twice (first in line {first})"
+                        )
                     seen[key.value] = line
                     walk(value)
             elif isinstance(node, yaml.SequenceNode):

@@ -69,16 +69,16 @@ def resolve(values: Mapping[str, Any], files: Sequence[str | Path], root: Path) 
     library = [Source(root / "config" / "models.yaml"), Source(root / "config" / "datasets.yaml")]
     problems = Problems(sources)
     problems.found += [words for source in [*sources, *library] for words in source.duplicates()]
-    values = numbers(merged({}, values))
-    check(values, schema(schemas, "config"), problems)
+    given: dict[str, Any] = numbers(merged({}, values))
+    check(given, schema(schemas, "config"), problems)
     problems.done()  # the rest relies on the form
 
     everything = Problems([*library, *sources])
-    models = _entries(library[0], values.get("models", {}), MODEL, schema(schemas, "models"), everything, "models")
-    datasets = _datasets(library[1], values, schema(schemas, "datasets"), everything)
+    models = _entries(library[0], given.get("models", {}), MODEL, schema(schemas, "models"), everything, "models")
+    datasets = _datasets(library[1], given, schema(schemas, "datasets"), everything)
     everything.done()
 
-    config = Config(_with_defaults(values, datasets), models, datasets, (*library, *sources))
+    config = Config(_with_defaults(given, datasets), models, datasets, (*library, *sources))
     problems = Problems(config.sources)
     semantics.check_models(config, problems)
     semantics.check_experiments(config, problems)

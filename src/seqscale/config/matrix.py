@@ -11,6 +11,8 @@ from typing import Any
 from seqscale.config.load import Config, merged
 from seqscale.provenance import digest
 
+LABELS = ("title", "note", "matched")
+
 
 @dataclass(frozen=True)
 class Matrix:
@@ -47,17 +49,23 @@ class Matrix:
         contexts = [x["context"] for x in self.experiments.values() if x["dataset"] == dataset]
         return {"spec": self.config.datasets[dataset], "context": max(contexts)}
 
+    def model_config(self, model: str) -> dict[str, Any]:
+        """A model's description without its words for people: a new title or note must not rerun anything."""
+        return {key: value for key, value in self.config.models[model].items() if key not in LABELS}
+
+    def sample(self, experiment: str) -> dict[str, Any] | None:
+        """The text sample that `evaluate` draws, if any."""
+        return self.experiments[experiment]["sample"]
+
     def run_config(self, experiment: str, model: str, seed: int) -> dict[str, Any]:
         """The resolved config of a reported run."""
         values, changes = self.experiments[experiment], self._changes(experiment, model)
         rates = [float(rate) for rate in self.rates(experiment, model)]
         rate = None if rates else changes.get("learning_rate", values["learning_rate"])
-        copied = (
-            "title protocol dataset reference_model context batch steps eval_every log_every checkpoint_every sample"
-        )
+        copied = "protocol dataset context batch steps eval_every log_every checkpoint_every"
         return {
             "experiment": experiment,
-            "model": self.config.models[model],
+            "model": self.model_config(model),
             "seed": seed,
             **{key: values[key] for key in copied.split()},
             "optimizer": {**merged(values["optimizer"], changes.get("optimizer", {})), "learning_rate": rate},
@@ -70,14 +78,14 @@ class Matrix:
         search = self.experiments[experiment]["search"]
         run = self.run_config(experiment, model, search["seed"])
         run["optimizer"]["learning_rate"] = float(rate)
-        return {**run, "search": None, "sample": None, "steps": search["steps"], "eval_every": search["steps"]}
+        return {**run, "search": None, "steps": search["steps"], "eval_every": search["steps"]}
 
     def bench_config(self, suite: str, model: str) -> dict[str, Any]:
         """The resolved config of a benchmark."""
         bench, compute = self.config.values["benchmarks"], self.config.values["compute"]
         return {
             "suite": suite,
-            "model": self.config.models[model],
+            "model": self.model_config(model),
             "settings": bench["suites"][suite],
             **{key: bench[key] for key in ("repeats", "min_seconds", "threads", "vocab_size")},
             "device": compute["device"],

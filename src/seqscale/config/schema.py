@@ -41,7 +41,13 @@ def numbers(values: Any) -> Any:
 
 
 def _type_name(value: Any) -> str:
-    for python, name in ((bool, "true or false"), (dict, "a mapping"), (list, "a list"), (str, "text"), (int, "a whole number")):
+    for python, name in (
+        (bool, "true or false"),
+        (dict, "a mapping"),
+        (list, "a list"),
+        (str, "text"),
+        (int, "a whole number"),
+    ):
         if isinstance(value, python):
             return name
     return "nothing" if value is None else "a number"
@@ -50,7 +56,10 @@ def _type_name(value: Any) -> str:
 def _message(error: jsonschema.ValidationError) -> tuple[list[Any], str]:
     """The place and the words for one schema violation."""
     path = list(error.absolute_path)
-    rule, limit, value = error.validator, error.validator_value, error.instance
+    rule: Any = error.validator
+    value: Any = error.instance
+    limit: Any = error.validator_value
+    rules: Any = error.schema
     shown = f"'{value}'" if isinstance(value, str) else str(value)
     if rule == "type":
         kinds = limit if isinstance(limit, list) else [limit]
@@ -58,20 +67,17 @@ def _message(error: jsonschema.ValidationError) -> tuple[list[Any], str]:
     if rule == "enum":
         words = [str(v) for v in limit]
         return path, f"{shown} is not allowed{nearest(value, words)} Allowed: {', '.join(words)}"
-    if rule == "required":
-        missing = next(key for key in limit if key not in value)
-        return path, f"the key '{missing}' is missing"
     simple = {
         "minimum": f"must be at least {limit}, not {shown}",
         "maximum": f"must be at most {limit}, not {shown}",
         "exclusiveMinimum": f"must be greater than {limit}, not {shown}",
         "exclusiveMaximum": f"must be less than {limit}, not {shown}",
-        "minItems": f"must have at least {limit} entr{'y' if limit == 1 else 'ies'}, not {len(value) if value is not None and hasattr(value, '__len__') else 0}",
+        "minItems": f"must have at least {limit} entries, not {len(value) if isinstance(value, list) else 0}",
         "maxItems": f"must have at most {limit} entries",
         "uniqueItems": f"has an entry twice: {shown}",
         "minLength": "must not be empty",
         "minProperties": "must not be empty",
-        "pattern": f"{shown} is not allowed: {error.schema.get('description', f'it must match {limit}')}",
+        "pattern": f"{shown} is not allowed: {rules.get('description', f'it must match {limit}')}",
     }
     return path, simple.get(str(rule), error.message)
 
@@ -79,19 +85,26 @@ def _message(error: jsonschema.ValidationError) -> tuple[list[Any], str]:
 def check(values: Any, rules: dict[str, Any], problems: Problems, prefix: list[Any] | None = None) -> None:
     """Add to `problems` every violation of the schema `rules` by `values`, whose place in the file is `prefix`."""
     validator = jsonschema.Draft202012Validator(rules)
+    told: set[tuple[tuple[str | int, ...], str]] = set()
     for error in sorted(validator.iter_errors(values), key=lambda e: [str(p) for p in e.absolute_path]):
         if error.validator == "additionalProperties":  # one message for each unknown key
-            allowed = set(error.schema.get("properties", {}))
+            rules_here: Any = error.schema
+            allowed = set(rules_here.get("properties", {}))
             for key in sorted(set(error.instance) - allowed, key=str):
                 words = f"unknown key{nearest(key, allowed)} Allowed here: {', '.join(sorted(allowed))}"
                 problems.add([*(prefix or []), *error.absolute_path, key], words)
             continue
-        if error.validator == "propertyNames":
-            problems.add([*(prefix or []), *error.absolute_path], _name_message(error))
+        if error.validator == "required":  # jsonschema reports each missing key by an error of its own, but unnamed
+            missing = next(key for key in _missing(error) if (tuple(error.absolute_path), key) not in told)
+            told.add((tuple(error.absolute_path), missing))
+            problems.add([*(prefix or []), *error.absolute_path], f"the key '{missing}' is missing")
             continue
         path, words = _message(error)
         problems.add([*(prefix or []), *path], words)
 
 
-def _name_message(error: jsonschema.ValidationError) -> str:
-    return f"the name {error.instance!r} is not allowed: letters, digits and underscores, starting with a letter (it becomes a folder)"
+def _missing(error: jsonschema.ValidationError) -> list[str]:
+    """The keys that a mapping must have and lacks."""
+    required: Any = error.validator_value
+    given: Any = error.instance
+    return [key for key in required if key not in given]

@@ -67,7 +67,9 @@ def _check_sizes(name: str, model: dict[str, Any], problems: Problems) -> None:
                 f"{heads} heads do not divide d_model = {width}. Allowed for this width: {', '.join(divisors[:12])}",
             )
         elif given.get("rope") and (width // heads) % 2:
-            problems.add([name, "mixer_options", "rope"], f"needs an even head width, not {width} / {heads} = {width // heads}")
+            problems.add(
+                [name, "mixer_options", "rope"], f"needs an even head width, not {width} / {heads} = {width // heads}"
+            )
     state = given.get("d_state", 16)
     if model["mixer"] == "lti_ssm" and isinstance(state, int) and state % 2:
         problems.add([name, "mixer_options", "d_state"], f"must be even (conjugate pairs), not {state}")
@@ -94,7 +96,8 @@ def check_experiments(config: "Config", problems: Problems) -> None:
             problems.add(
                 [*place, "reference_model"],
                 f"'{experiment['reference_model']}' is not among this experiment's models"
-                f"{nearest(experiment['reference_model'], experiment['models'])} Allowed: {', '.join(experiment['models'])}",
+                f"{nearest(experiment['reference_model'], experiment['models'])} "
+                f"Allowed: {', '.join(experiment['models'])}",
             )
         _check_context(config, experiment, place, problems)
         _check_rates(experiment, place, problems)
@@ -110,11 +113,19 @@ def _check_context(config: "Config", experiment: dict[str, Any], place: list[Any
     if dataset["kind"] == "selective_copying":
         total = dataset["length"] + dataset["n_data"]
         if dataset["n_data"] > dataset["length"]:
-            problems.add([experiment["dataset"], "n_data"], f"{dataset['n_data']} tokens do not fit in {dataset['length']} positions")
+            problems.add(
+                [experiment["dataset"], "n_data"],
+                f"{dataset['n_data']} tokens do not fit in {dataset['length']} positions",
+            )
         if context != total:
-            problems.add([*place, "context"], f"{context} does not fit the task, whose examples have {total} positions; leave it out")
+            problems.add(
+                [*place, "context"],
+                f"{context} does not fit the task, whose examples have {total} positions; leave it out",
+            )
         if experiment["sample"]:
-            problems.add([*place, "sample"], "this dataset is a generated task, there is no text to sample; leave it out")
+            problems.add(
+                [*place, "sample"], "this dataset is a generated task, there is no text to sample; leave it out"
+            )
     elif context is None:
         problems.add(place, "the key 'context' is missing (how many tokens a model sees)")
     elif experiment["sample"] and len(experiment["sample"]["prompt"]) >= context:
@@ -130,14 +141,21 @@ def _check_rates(experiment: dict[str, Any], place: list[Any], problems: Problem
     if search and search["seed"] in experiment["seeds"]:
         problems.add(
             [*place, "search", "seed"],
-            f"{search['seed']} is also one of the reported seeds; take another, so that the choice does not flatter them",
+            f"{search['seed']} is also one of the reported seeds; take another, so that the choice flatters none",
         )
     if search and search["steps"] > experiment["steps"]:
-        problems.add([*place, "search", "steps"], f"{search['steps']} is more than the experiment's own {experiment['steps']} steps")
+        problems.add(
+            [*place, "search", "steps"],
+            f"{search['steps']} is more than the experiment's own {experiment['steps']} steps",
+        )
     for model, changes in experiment["overrides"].items():
         spot = [*place, "overrides", model]
         if model not in experiment["models"]:
-            problems.add(spot, f"'{model}' is not among this experiment's models{nearest(model, experiment['models'])} Allowed: {', '.join(experiment['models'])}")
+            problems.add(
+                spot,
+                f"'{model}' is not among this experiment's models{nearest(model, experiment['models'])} "
+                f"Allowed: {', '.join(experiment['models'])}",
+            )
         rates = changes.get("learning_rates")
         if rates and search is None:
             problems.add([*spot, "learning_rates"], "this experiment has no 'search'; say 'learning_rate'")
@@ -146,7 +164,8 @@ def _check_rates(experiment: dict[str, Any], place: list[Any], problems: Problem
         elif rates and len(rates) != len(search["learning_rates"]):
             problems.add(
                 [*spot, "learning_rates"],
-                f"has {len(rates)} values, the others' grid {len(search['learning_rates'])}: the search must be as large for everybody",
+                f"has {len(rates)} values, the others' grid {len(search['learning_rates'])}: "
+                "the search must be as large for everybody",
             )
 
 

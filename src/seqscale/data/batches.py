@@ -73,7 +73,7 @@ class TextDataset:
         rows_per_epoch -= rows_per_epoch % batch
         if rows_per_epoch <= 0:
             raise ValueError(
-                f"{self.meta['dataset']}: {len(tokens):,} training tokens are too few for a batch of {batch} x {context}"
+                f"{self.meta['dataset']}: {len(tokens):,} tokens are too few for a batch of {batch} x {context}"
             )
         epoch, first = divmod(step * batch, rows_per_epoch)
         offset, order = _epoch_order(seed, epoch, rows_per_epoch, context)

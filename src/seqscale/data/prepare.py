@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import Any
 
 from seqscale.data.corpora import load
-from seqscale.data.synthetic import SelectiveCopying
 from seqscale.data.splits import check_text
+from seqscale.data.synthetic import SelectiveCopying
 from seqscale.data.tokenizers import CharacterTokenizer
 from seqscale.files import atomic_write, sha256_of, write_json
 from seqscale.provenance import provenance

@@ -26,6 +26,6 @@ def check_text(name: str, raw: RawText, fractions: list[float], context: int | N
         if len(part) < needed:
             raise DataError(
                 f"dataset {name!r}: the {split} split has {len(part):,} characters, shorter than one context of "
-                f"{needed - 1} (plus the character to predict). Use a longer text, a shorter `context`, or another `split`."
+                f"{needed - 1} (and one to predict). Use a longer text, a shorter `context` or another `split`."
             )
     return splits

@@ -10,7 +10,7 @@ The forward keeps only the state at each segment's start; the backward recompute
 (arXiv 2312.00752, section 3.3.2). The backward of the recurrence is the same recurrence run in reverse:
 
     g_t = dy_t C_t + a_{t+1} g_{t+1}        (gradient of h_t)
-    d(delta_t A) = g_t h_{t-1} a_t,   d(delta_t u_t) = <g_t, B_t>,   dB_t = sum_d g_t delta_t u_t,   dC_t = sum_d dy_t h_t
+    d(delta_t A) = g_t h_{t-1} a_t,  d(delta_t u_t) = <g_t, B_t>,  dB_t = sum_d g_t delta_t u_t,  dC_t = sum_d dy_t h_t
 """
 
 from dataclasses import dataclass
@@ -139,7 +139,10 @@ def scan_forward(
 def scan_backward(
     dy: Tensor, dlast: Tensor, u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, starts: Tensor
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """Gradients of `scan_forward`: (du, ddelta, dA, dB, dC, dstart), each in its input's dtype (dA, dstart: the state's)."""
+    """Gradients of `scan_forward`: (du, ddelta, dA, dB, dC, dstart).
+
+    Each has its input's dtype, but for dA and dstart, which have the state's.
+    """
     batch, length, d_inner = u.shape
     cut = plan(batch, length, d_inner, A.shape[1], u.device.type)
     dtype = state_dtype(u)

@@ -1,4 +1,4 @@
-"""Causal convolutions: the short depthwise one of Mamba, the long one of time-invariant state spaces, and its kernel."""
+"""Causal convolutions: the short depthwise one of Mamba, the long one of time-invariant systems, and its kernel."""
 
 import torch
 import torch.nn.functional as F

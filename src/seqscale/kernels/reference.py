@@ -33,10 +33,7 @@ def selective_scan_reference(
     """
     u, delta, A, B, C = (t.double() for t in (u, delta, A, B, C))
     batch, length, d_inner = u.shape
-    if initial_state is None:
-        h = u.new_zeros(batch, d_inner, A.shape[1])
-    else:
-        h = initial_state.double()
+    h = u.new_zeros(batch, d_inner, A.shape[1]) if initial_state is None else initial_state.double()
     ys = []
     for t in range(length):
         decay = torch.exp(delta[:, t, :, None] * A)
@@ -93,7 +90,11 @@ def diagonal_ssm_reference(
     A, B, C = (t.to(torch.complex128) for t in (A, B, C))
     decay = torch.exp(dt[:, None] * A)
     gain = (decay - 1) / A * B
-    h = x.new_zeros(x.shape[0], *A.shape, dtype=torch.complex128) if initial_state is None else initial_state.to(torch.complex128)
+    h = (
+        x.new_zeros(x.shape[0], *A.shape, dtype=torch.complex128)
+        if initial_state is None
+        else initial_state.to(torch.complex128)
+    )
     ys = []
     for t in range(x.shape[1]):
         h = decay * h + gain * x[:, t, :, None]

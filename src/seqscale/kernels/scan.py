@@ -50,7 +50,14 @@ def _(
     dy: Tensor, dlast: Tensor, u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, starts: Tensor
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
     dA = A.new_empty(A.shape, dtype=state_dtype(u))
-    return u.new_empty(u.shape), delta.new_empty(delta.shape), dA, B.new_empty(B.shape), C.new_empty(C.shape), dlast.new_empty(dlast.shape, dtype=dA.dtype)
+    return (
+        u.new_empty(u.shape),
+        delta.new_empty(delta.shape),
+        dA,
+        B.new_empty(B.shape),
+        C.new_empty(C.shape),
+        dlast.new_empty(dlast.shape, dtype=dA.dtype),
+    )
 
 
 def _save(ctx, inputs, output) -> None:  # type: ignore[no-untyped-def]
@@ -84,12 +91,14 @@ def scan_flops(batch: int, length: int, d_inner: int, d_state: int) -> int:
 
 @register_flop_formula(torch.ops.seqscale.selective_scan)
 def _scan_formula(u_shape, delta_shape, A_shape, *args, out_shape=None, **kwargs) -> int:  # type: ignore[no-untyped-def]
-    return scan_flops(*u_shape, A_shape[1])
+    batch, length, d_inner = u_shape
+    return scan_flops(batch, length, d_inner, A_shape[1])
 
 
 @register_flop_formula(torch.ops.seqscale.selective_scan_backward)
 def _scan_backward_formula(dy, dlast, u_shape, delta, A_shape, *args, out_shape=None, **kwargs) -> int:  # type: ignore[no-untyped-def]
-    return 2 * scan_flops(*u_shape, A_shape[1])  # the rule for all operations: backward = 2 x forward
+    batch, length, d_inner = u_shape
+    return 2 * scan_flops(batch, length, d_inner, A_shape[1])  # the rule for all operations: backward = 2 x forward
 
 
 def _check(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, initial_state: Tensor | None) -> None:
@@ -140,7 +149,8 @@ def selective_scan(
         delta_bias: (d_inner,), or None.
         initial_state: (batch, d_inner, d_state), or None for zeros. Has a gradient.
         return_last_state: also return h_length, (batch, d_inner, d_state), in the state's dtype. Has a gradient.
-        implementation: "auto" and "chunked": PyTorch operations (`kernels.chunked`); "reference": float64, step by step.
+        implementation: "auto" and "chunked" run PyTorch operations (`kernels.chunked`), "reference" the definition in
+            float64, token by token.
 
     Returns:
         y (batch, length, d_inner) in u's dtype; with `return_last_state`, the pair (y, last state).
@@ -149,7 +159,9 @@ def selective_scan(
         ValueError: shapes that do not fit, or an unknown implementation.
     """
     if implementation not in get_args(Implementation):
-        raise ValueError(f"unknown implementation {implementation!r}; choose from {', '.join(get_args(Implementation))}")
+        raise ValueError(
+            f"unknown implementation {implementation!r}; choose from {', '.join(get_args(Implementation))}"
+        )
     _check(u, delta, A, B, C, initial_state)
     if delta_bias is not None:
         delta = delta + delta_bias

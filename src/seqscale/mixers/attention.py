@@ -48,7 +48,11 @@ class Attention(Mixer):
 
     def init_state(self, batch: int, length_max: int, device: torch.device, dtype: torch.dtype) -> State:
         cache = (batch, self.n_heads, length_max, self.d_head)
-        return {"k": torch.zeros(cache, device=device, dtype=dtype), "v": torch.zeros(cache, device=device, dtype=dtype), "length": 0}
+        return {
+            "k": torch.zeros(cache, device=device, dtype=dtype),
+            "v": torch.zeros(cache, device=device, dtype=dtype),
+            "length": 0,
+        }
 
     def flops(self, batch: int, length: int, context: int = 0) -> int:
         """Attention's products are counted over the pairs that causality allows, not over the full square."""

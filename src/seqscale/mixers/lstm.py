@@ -11,7 +11,8 @@ class LSTM(Mixer):
         super().__init__(d_model)
         self.lstm = nn.LSTM(d_model, d_model, batch_first=True)
         with torch.no_grad():  # forget gate open at the start (Jozefowicz et al. 2015); gates are ordered i, f, g, o
-            for bias, value in ((self.lstm.bias_ih_l0, 1.0), (self.lstm.bias_hh_l0, 0.0)):
+            for name, value in (("bias_ih_l0", 1.0), ("bias_hh_l0", 0.0)):
+                bias = self.lstm.get_parameter(name)
                 bias.zero_()
                 bias[d_model : 2 * d_model] = value
 

@@ -94,7 +94,7 @@ class Mamba(Mixer):
     def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         x, z = self.in_proj(x).chunk(2, dim=-1)
         window = torch.cat([state["conv"].to(x.dtype), x.unsqueeze(1)], dim=1)
-        x = F.silu((window * self.conv.weight.squeeze(1).t()).sum(1) + self.conv.bias)
+        x = F.silu(torch.einsum("bkc,ck->bc", window, self.conv.weight.squeeze(1)) + self.conv.get_parameter("bias"))
         delta, B, C, A = self._select(x)
         y, ssm_state = selective_state_step(
             state["ssm"], x, delta, A, B, C, D=self.D, z=z, delta_bias=self.dt_proj.bias, delta_softplus=True

@@ -11,7 +11,7 @@ not slip into today's averages, and a run that is not there must be missed.
 """
 
 import difflib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +81,19 @@ class Matrix:
     runs: tuple[RunKey, ...]
     search: tuple[SearchKey, ...]
     bench: tuple[BenchKey, ...]
+    config: dict[str, Any] = field(default_factory=dict)
+
+    def labels(self, key: RunKey) -> tuple[dict[str, Any], dict[str, Any]]:
+        """What the configuration says of a run's experiment and of its model, for people: titles, notes, reference.
+
+        A run's own config leaves these out, so that a new title reruns nothing.
+        """
+        experiment = self.config.get("experiments", {}).get(key.experiment, {})
+        model = self.config.get("models", {}).get(key.model, {})
+        return (
+            {name: experiment[name] for name in ("title", "reference_model") if name in experiment},
+            {name: model[name] for name in ("title", "note") if name in model},
+        )
 
 
 def best_file(results: Path, experiment: str, model: str) -> Path:
@@ -111,6 +124,7 @@ def load_matrix(path: str | Path) -> Matrix:
         tuple(RunKey(**row) for row in rows["runs"]),
         tuple(SearchKey(**row) for row in rows["search"]),
         tuple(BenchKey(**row) for row in rows["bench"]),
+        content.get("config", {}),
     )
 
 

@@ -86,6 +86,9 @@ def collect_runs(results: Path, matrix: Matrix, reader: Reader) -> tuple[Rows, l
         history = reader.csv(folder / "history.csv", list(COLUMNS["history"])[3:])
         if summary is None or metrics is None or history is None:
             continue
+        experiment_labels, model_labels = matrix.labels(key)
+        summary["config"] = {**summary["config"], **experiment_labels}
+        summary["config"]["model"] = {**summary["config"]["model"], **model_labels}
         if wrong := _wrong(summary, metrics, key):
             reader.problems.append(f"{folder}: {wrong}")
             continue

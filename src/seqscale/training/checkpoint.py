@@ -1,8 +1,8 @@
 """Checkpoints: one safetensors file with everything that the next step depends on. Nothing is unpickled.
 
 Tensors: ``model.*`` weights, ``optimizer.{index}.*`` moments, ``rng.*`` random states. The header holds the step, the
-seconds spent, the digest of config and code, and a SHA-256 over these and the tensors, so that a damaged file is noticed
-before a number is computed from it. The data position needs no storing: batches are a function of the step.
+seconds spent, the digest of config and code, and a SHA-256 over all of it, so that a damaged file is noticed before
+a number is computed from it. The data position needs no storing: batches are a function of the step.
 """
 
 import contextlib
@@ -86,9 +86,7 @@ def save_checkpoint(
     save_tensors(path, tensors, {"seqscale": note})
 
 
-def load_checkpoint(
-    path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, identity: str
-) -> Position | None:
+def load_checkpoint(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, identity: str) -> Position | None:
     """Bring model, optimizer and random state to the newest sound checkpoint of this very run.
 
     A damaged file, or one of another config or code, is passed over with a word in the log.

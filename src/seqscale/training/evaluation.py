@@ -10,7 +10,6 @@ from torch import nn
 
 from seqscale.data.batches import IGNORE, Dataset
 
-
 EVAL_TOKENS = 4096  # per batch: enough to keep a core busy, little enough for any memory
 
 

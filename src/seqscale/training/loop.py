@@ -61,13 +61,13 @@ def train(run: dict[str, Any], data_folder: str | Path, work: str | Path, out: s
 
 
 def _be_deterministic(device: torch.device) -> None:
-    """Only deterministic kernels on a CPU; on a GPU, where a few operations have none, a warning instead of an error."""
+    """Only deterministic kernels on a CPU; on a GPU, where a few operations have none, a warning, not an error."""
     torch.use_deterministic_algorithms(True, warn_only=device.type != "cpu")
 
 
 def _is_out_of_memory(error: BaseException) -> bool:
-    """On a GPU PyTorch has an exception for it, on a CPU only words."""
-    words = ("can't allocate memory", "not enough memory")
+    """On a GPU PyTorch has an exception for it, mostly; on a CPU only words."""
+    words = ("can't allocate memory", "not enough memory", "out of memory", "ALLOC_FAILED")
     return isinstance(error, torch.OutOfMemoryError | MemoryError) or any(word in str(error) for word in words)
 
 
@@ -110,7 +110,9 @@ class _Run:
         return value, norm_value
 
     def _loss(self, batch: Batch) -> torch.Tensor:
-        inputs, targets = (torch.from_numpy(np.ascontiguousarray(x)).to(self.device) for x in (batch.inputs, batch.targets))
+        inputs, targets = (
+            torch.from_numpy(np.ascontiguousarray(x)).to(self.device) for x in (batch.inputs, batch.targets)
+        )
         with autocast(self.device, self.precision):
             logits = self.model(inputs)
         return F.cross_entropy(logits.float().flatten(0, 1), targets.flatten(), ignore_index=IGNORE)

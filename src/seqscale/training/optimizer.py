@@ -24,7 +24,7 @@ class OptimizerSettings:
         return cls(**{**values, "betas": tuple(values["betas"])})
 
     def rate(self, step: int, steps: int) -> float:
-        """Learning rate of step `step` (from 0) of `steps`: linear warm-up, then half a cosine down to final_fraction."""
+        """Learning rate of step `step` (from 0) of `steps`: linear warm-up, then half a cosine to final_fraction."""
         warmup = max(1, round(self.warmup_fraction * steps))
         if step < warmup:
             return self.learning_rate * (step + 1) / warmup
@@ -35,7 +35,8 @@ class OptimizerSettings:
 
 def make_optimizer(model: nn.Module, settings: OptimizerSettings) -> torch.optim.AdamW:
     """AdamW with decay on matrices only: not on biases, norms, or what a mixer marks `no_weight_decay`."""
-    decayed, kept = [], []
+    decayed: list[nn.Parameter] = []
+    kept: list[nn.Parameter] = []
     for parameter in model.parameters():
         exempt = parameter.ndim < 2 or getattr(parameter, "no_weight_decay", False)
         (kept if exempt else decayed).append(parameter)

@@ -1,0 +1,201 @@
+"""Suites end to end: columns, what the rows say, and memory that runs out on the way."""
+
+import math
+from typing import Any
+
+import pandas as pd
+import pytest
+import torch
+from bench_jobs import DEVICES, MODELS, job
+from torch import Tensor
+
+from seqscale.benchmarks import COLUMNS, SUITES, BenchConfig, CountMismatch, run_suite
+from seqscale.benchmarks.runner import is_out_of_memory
+from seqscale.models import LanguageModel, ModelSpec, build
+from seqscale.tables.bench import FILE_COLUMNS
+
+DIRECTIONS = {
+    "prefill": {("forward", "time", "s"), ("forward", "time_per_token", "s")},
+    "decode": {("step", "time_per_token", "s")},
+    "train_step": {("forward+backward", "time", "s"), ("forward+backward", "time_per_token", "s")},
+    "memory": {("forward", "peak_memory", "B"), ("forward+backward", "peak_memory", "B"), ("step", "state", "B")},
+    "flops": {("forward", "flops", "FLOP"), ("forward+backward", "flops", "FLOP")},
+}
+
+
+def run(*args: Any, model: LanguageModel | None = None, **changes: Any) -> tuple[pd.DataFrame, dict[str, Any]]:
+    values = job(*args, **changes)
+    return run_suite(BenchConfig.from_dict(values), values, model)
+
+
+def test_the_columns_are_those_that_the_tables_read() -> None:
+    assert list(COLUMNS) == FILE_COLUMNS
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("suite", SUITES)
+def test_every_suite_measures_every_model(suite: str, model: str, device: str) -> None:
+    table, beside = run(suite, model, device=device)
+    assert list(table.columns) == list(COLUMNS)
+    assert set(zip(table.direction, table.quantity, table.unit, strict=True)) == DIRECTIONS[suite]
+    for _, curve in table.groupby(["direction", "quantity"]):
+        assert list(curve.length) == [8, 24]
+    assert (table.suite == suite).all()
+    assert (table.model == model).all()
+    assert (table.batch == 2).all()
+    assert (table.device == device).all()
+    assert not table.oom.any()
+    assert table.implementation.notna().all()
+    blind = model in ("linear", "mlp")
+    assert ((table["median"] > 0) | ((table.quantity == "state") & blind)).all()
+    assert ((table.p20 <= table["median"]) & (table["median"] <= table.p80)).all()
+    assert (table.repeats >= (1 if suite in ("memory", "flops") else 3)).all()
+    assert beside["notes"] == []
+    assert {"git_commit", "config_digest", "threads", "device", "packages", "time_utc"} <= beside["provenance"].keys()
+
+
+@pytest.mark.parametrize(
+    ("suite", "model", "implementation"),
+    [
+        ("prefill", "transformer", "flash_cpu"),
+        ("train_step", "transformer_pp", "flash_cpu"),
+        ("decode", "attention", "flash_cpu"),
+        ("prefill", "mamba", "chunked"),
+        ("train_step", "mamba", "chunked"),
+        ("decode", "mamba", "recurrence"),
+        ("prefill", "lti_ssm", "fft"),
+        ("decode", "lti_ssm", "recurrence"),
+        ("prefill", "mlp", "torch"),
+    ],
+)
+def test_the_implementation_is_the_one_that_ran(suite: str, model: str, implementation: str) -> None:
+    assert set(run(suite, model)[0].implementation) == {implementation}
+
+
+def test_the_implementation_follows_what_pytorch_does() -> None:
+    assert set(run("prefill", "lstm")[0].implementation) <= {"onednn", "native"}
+    with torch.backends.mkldnn.flags(enabled=False):
+        assert set(run("prefill", "lstm")[0].implementation) == {"native"}
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU")
+@pytest.mark.parametrize(("precision", "implementation"), [("bfloat16", "flash"), ("float32", "efficient")])
+def test_attention_on_a_gpu_gets_the_best_kernel_for_its_precision(precision: str, implementation: str) -> None:
+    for suite in ("prefill", "decode", "train_step"):
+        table, _ = run(suite, "transformer", device="cuda", precision=precision)
+        assert set(table.implementation) == {implementation}
+
+
+def test_widths_are_told_where_a_mixer_has_them() -> None:
+    mamba, _ = run("flops", "mamba")
+    assert set(mamba.d_inner) == {128}
+    assert set(mamba.d_state) == {16}
+    assert run("flops", "transformer")[0][["d_inner", "d_state"]].isna().all(axis=None)
+
+
+def test_a_time_per_token_is_the_time_shared_by_all_tokens() -> None:
+    table, _ = run("prefill", "mlp")
+    by_quantity = table.pivot(index="length", columns="quantity", values="median")
+    for length, row in by_quantity.iterrows():
+        assert row["time_per_token"] == pytest.approx(row["time"] / (2 * length))
+
+
+@pytest.mark.parametrize("model", ["transformer", "lstm", "lti_ssm", "mamba"])
+def test_the_state_grows_for_attention_alone(model: str) -> None:
+    table, _ = run("memory", model)
+    state = table[table.quantity == "state"].set_index("length")["median"]
+    if model == "transformer":  # keys and values of two layers, two sequences, float32
+        assert state.to_dict() == {length: 2 * 2 * 2 * length * 64 * 4 for length in (8, 24)}
+    else:
+        assert state[8] == state[24] > 0
+
+
+def test_flops_are_the_models_own() -> None:
+    table, _ = run("flops", "mamba")
+    model = build(ModelSpec.from_dict({"name": "mamba", **MODELS["mamba"]}), 37, 24)
+    forward = table[table.direction == "forward"].set_index("length")["median"]
+    assert forward.to_dict() == {n: model.flops(2, n) for n in (8, 24)}
+
+
+def test_learned_positions_reach_as_far_as_decoding() -> None:
+    assert BenchConfig.from_dict(job("decode")).length_max == 24 + 3
+    assert BenchConfig.from_dict(job("prefill")).length_max == 24
+
+
+class Greedy(LanguageModel):
+    """Runs out of memory above `limit` tokens, in training above half of that."""
+
+    limit = 16
+    error: type[BaseException] = torch.OutOfMemoryError
+
+    def forward(self, tokens: Tensor, state: Any = None) -> Any:
+        if tokens.shape[1] > (self.limit // 2 if torch.is_grad_enabled() else self.limit):
+            tried.append(tokens.shape[1])
+            raise self.error("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes")
+        return super().forward(tokens, state)
+
+
+tried: list[int] = []
+
+
+@pytest.fixture
+def greedy(request: pytest.FixtureRequest) -> LanguageModel:
+    tried.clear()
+    model = build(ModelSpec.from_dict({"name": "transformer", **MODELS["transformer"]}), 37, 64)
+    model.__class__ = type("Greedy", (Greedy,), {"error": getattr(request, "param", torch.OutOfMemoryError)})
+    return model
+
+
+@pytest.mark.parametrize("greedy", [torch.OutOfMemoryError, RuntimeError, MemoryError], indirect=True)
+def test_out_of_memory_is_a_row_and_longer_lengths_are_not_tried(greedy: LanguageModel) -> None:
+    table, beside = run("prefill", model=greedy, lengths=[8, 16, 32, 48])
+    time = table[table.quantity == "time"].set_index("length")
+    assert time.oom.to_dict() == {8: False, 16: False, 32: True, 48: True}
+    assert time.loc[[32, 48], ["median", "p20", "p80", "repeats"]].isna().all(axis=None)
+    assert table[table.oom].shape[0] == 4, "time and time per token"
+    assert tried == [32]
+    assert "length 32: out of memory" in beside["notes"][0]
+    assert len(beside["notes"]) == 1
+
+
+def test_the_other_quantities_go_on(greedy: LanguageModel) -> None:
+    table, _ = run("memory", model=greedy, lengths=[8, 16, 32])
+    lost = {key: [*curve.length[curve.oom]] for key, curve in table.groupby("direction")}
+    assert lost == {"forward": [32], "forward+backward": [16, 32], "step": [32]}
+
+
+def test_nothing_fits(greedy: LanguageModel) -> None:
+    table, _ = run("train_step", model=greedy, lengths=[32, 48])
+    assert table.oom.all()
+    assert table["median"].isna().all()
+
+
+def test_other_errors_are_errors() -> None:
+    model = build(ModelSpec.from_dict({"name": "transformer", **MODELS["transformer"]}), 37, 16)  # too few positions
+    with pytest.raises(ValueError, match="beyond the 16 learned positions"):
+        run("prefill", model=model)
+
+
+def test_a_closed_form_that_is_wrong_stops_the_job(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(LanguageModel, "state_bytes", lambda *_: 7)
+    with pytest.raises(CountMismatch, match="lstm, state after 8 tokens: counted 3,072 bytes, the closed form says 7"):
+        run("memory", "lstm")
+    monkeypatch.setattr(LanguageModel, "flops", lambda *_: 7)
+    with pytest.raises(CountMismatch, match=r"lstm, forward, length 8: counted .* the closed form says 7"):
+        run("flops", "lstm")
+
+
+def test_what_counts_as_out_of_memory() -> None:
+    assert is_out_of_memory(torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"))
+    assert is_out_of_memory(RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling cublasCreate"))
+    assert is_out_of_memory(MemoryError())
+    assert not is_out_of_memory(RuntimeError("shapes cannot be multiplied"))
+
+
+@pytest.mark.skipif(math.log2(torch.iinfo(torch.int64).max) < 62, reason="needs 64-bit sizes")
+def test_a_real_failure_of_the_allocator_is_recognised() -> None:
+    with pytest.raises((RuntimeError, MemoryError)) as caught:
+        torch.empty(2**55, dtype=torch.float32)
+    assert is_out_of_memory(caught.value)
