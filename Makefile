@@ -10,7 +10,7 @@ STAMP  := $(VENV)/.installed
 PATH   := $(abspath $(VENV))/bin:$(PATH)
 export PATH
 
-.PHONY: run test lint format unlock dag lock clean environment
+.PHONY: run test lint format unlock readme lock clean environment
 .DEFAULT_GOAL := run
 
 run: $(STAMP)
@@ -35,8 +35,8 @@ format: $(STAMP)
 unlock: $(STAMP)
 	snakemake --unlock
 
-dag: $(STAMP)
-	python .ci/dag.py
+readme: $(STAMP)
+	python .ci/readme.py
 
 lock: $(STAMP)
 	python .ci/lock.py

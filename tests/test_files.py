@@ -46,6 +46,16 @@ def test_a_failure_leaves_the_old_file_and_no_litter(tmp_path: Path) -> None:
     assert names(tmp_path) == ["x.txt"]
 
 
+def test_a_reader_with_the_old_file_open_keeps_it(tmp_path: Path) -> None:
+    """The new file takes the old one's place; it is not written into it."""
+    target = tmp_path / "x.txt"
+    target.write_text("old")
+    with open(target) as reader:
+        write_text(target, "new and longer")
+        assert reader.read() == "old"
+    assert target.read_text() == "new and longer"
+
+
 def test_killed_while_writing_leaves_the_old_file(tmp_path: Path, root: Path) -> None:
     target = tmp_path / "x.txt"
     target.write_text("old")

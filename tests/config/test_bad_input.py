@@ -1,4 +1,4 @@
-"""Bad input is refused before any work starts: the message names file, line and key, what is allowed, what was meant."""
+"""Bad input is refused before any work starts; the message names file, line, key, what is allowed, what was meant."""
 
 import copy
 from collections.abc import Callable
@@ -53,7 +53,10 @@ def without(*path: str) -> Callable[[Values], None]:
 
 TEXT = ("experiments", "text")
 CASES: dict[str, tuple[Callable[[Values], None], list[str]]] = {
-    "misspelt key at the top": (at("experimnets", value={}), ["mine.yaml", "experimnets", "did you mean 'experiments'?"]),
+    "misspelt key at the top": (
+        at("experimnets", value={}),
+        ["mine.yaml", "experimnets", "did you mean 'experiments'?"],
+    ),
     "misspelt key in an experiment": (at(*TEXT, "stpes", value=3), ["experiments.text.stpes", "did you mean 'steps'?"]),
     "misspelt key in the search": (at(*TEXT, "search", "step", value=3), ["text.search.step", "did you mean 'steps'?"]),
     "misspelt optimizer key": (at(*TEXT, "optimizer", value={"weigth_decay": 0}), ["weigth_decay", "'weight_decay'"]),
@@ -102,7 +105,10 @@ CASES: dict[str, tuple[Callable[[Values], None], list[str]]] = {
         at("models", value={"mamba": {"mixer_options": {"d_state": "big"}}}),
         ["mixer_options.d_state", "int", "'big'"],
     ),
-    "mixer option of zero": (at("models", value={"mamba": {"mixer_options": {"d_state": 0}}}), ["d_state", "at least 1"]),
+    "mixer option of zero": (
+        at("models", value={"mamba": {"mixer_options": {"d_state": 0}}}),
+        ["d_state", "at least 1"],
+    ),
     "heads that do not divide": (
         at("models", value={"transformer": {"d_model": 66}}),
         ["transformer", "4 heads do not divide d_model = 66", "1, 2, 3, 6"],
@@ -234,6 +240,6 @@ def test_a_wrong_checksum(good: Values, tmp_path: Path) -> None:
 def test_files_that_are_not_sound_yaml(tmp_path: Path, text: str, words: str) -> None:
     file = tmp_path / "mine.yaml"
     file.write_text(text)
-    with pytest.raises(ConfigError, match="mine.yaml") as caught:
+    with pytest.raises(ConfigError, match=r"mine\.yaml") as caught:
         resolve({"name": "b", "experiments": {}}, [file], ROOT)
     assert words in str(caught.value)

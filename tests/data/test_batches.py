@@ -63,7 +63,7 @@ def test_epochs_differ_in_offset_and_order(data: TextDataset) -> None:
 
 
 def test_too_little_text_for_a_batch(data: TextDataset) -> None:
-    with pytest.raises(ValueError, match="t: 800 .*tokens are too few .*a batch of 100 x 9"):
+    with pytest.raises(ValueError, match=r"t: 800 .*tokens are too few .*a batch of 100 x 9"):
         data.train_batch(0, 0, 100, 9)
 
 

@@ -16,7 +16,7 @@ from finished_runs import same, weights
 
 from seqscale.data import open_dataset
 from seqscale.models import ModelSpec, build
-from seqscale.training import evaluate_split
+from seqscale.training import evaluate_split, train
 
 MakeRun = Callable[..., dict[str, Any]]
 
@@ -109,7 +109,7 @@ def test_killed_again_and_again(
 ) -> None:
     """One run, killed in every way in turn: between checkpoints, in the middle of writing one, while resuming."""
     run = make_run("mamba", spec={"dropout": 0.1})
-    assert finish(start(run, "work0", "undisturbed"))[0] == 0
+    train(run, data_folder, tmp_path / "work0", tmp_path / "undisturbed")
     kills = [
         ("step:3", 0),  # before the first checkpoint
         ("before-write:2", 0),  # the checkpoint of step 4 moved aside, that of step 8 not begun
@@ -138,7 +138,7 @@ def test_two_at_once_and_the_first_killed(
 ) -> None:
     """After a kill of Snakemake alone a training job lives on; the next one waits for it, whatever becomes of it."""
     run = make_run("transformer", spec={"dropout": 0.1})
-    assert finish(start(run, "work0", "undisturbed"))[0] == 0
+    train(run, data_folder, tmp_path / "work0", tmp_path / "undisturbed")
 
     first = start(run, "work", "results", "hold:10")
     wait_for((tmp_path / "work" / "checkpoint.previous.safetensors").exists)

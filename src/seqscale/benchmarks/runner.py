@@ -2,6 +2,7 @@
 
 import gc
 import logging
+import textwrap
 from typing import Any
 
 import pandas as pd
@@ -46,9 +47,8 @@ def run_suite(
     bench = Bench(config, model)
     bench.choose_attention()
     rows: list[dict[str, Any]] = []
-    notes: list[str] = []
     for probe in PROBES[config.suite](bench):
-        rows += _curve(bench, probe, notes)
+        rows += _curve(bench, probe)
     table = pd.DataFrame(rows, columns=list(COLUMNS))
     for column in ("d_inner", "d_state", "repeats"):
         table[column] = table[column].astype("Int64")
@@ -56,7 +56,7 @@ def run_suite(
         "suite": config.suite,
         "model": config.model.name,
         "config": resolved,
-        "notes": notes,
+        "notes": bench.notes,
         "provenance": provenance(
             config_digest=digest(resolved),
             seed=0,
@@ -70,7 +70,7 @@ def run_suite(
     return table, beside
 
 
-def _curve(bench: Bench, probe: Probe, notes: list[str]) -> list[dict[str, Any]]:
+def _curve(bench: Bench, probe: Probe) -> list[dict[str, Any]]:
     """One probe at every length, shortest first; after the first that does not fit, the longer ones are not tried."""
     config = bench.config
     implementation: str | None = None
@@ -86,7 +86,7 @@ def _curve(bench: Bench, probe: Probe, notes: list[str]) -> list[dict[str, Any]]
                 if not is_out_of_memory(error):
                     raise
                 full = True
-                notes.append(f"{probe.direction}, length {length}: out of memory ({str(error).splitlines()[0]})")
+                bench.notes.append(f"{probe.direction}, length {length}: out of memory ({_briefly(error)})")
             if full:  # outside of the except block, which keeps the failed call's tensors alive
                 _give_back(bench)
         for quantity, unit in probe.units.items():
@@ -126,6 +126,11 @@ def is_out_of_memory(error: BaseException) -> bool:
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
     return any(word in str(error).lower() for word in _MEMORY_WORDS)
+
+
+def _briefly(error: BaseException) -> str:
+    """What an error says, without the advice that PyTorch adds."""
+    return textwrap.shorten(str(error) or type(error).__name__, 160, placeholder=" ...")
 
 
 def _give_back(bench: Bench) -> None:

@@ -22,7 +22,7 @@ from seqscale.benchmarks.checks import check_count
 from seqscale.benchmarks.config import BenchConfig
 from seqscale.benchmarks.flops import count_flops
 from seqscale.benchmarks.implementation import best_attention, observed
-from seqscale.benchmarks.memory import element_bytes, peak_bytes, tensors_of
+from seqscale.benchmarks.memory import element_bytes, peak_bytes, storage_bytes, tensors_of
 from seqscale.benchmarks.timing import Summary, measure
 from seqscale.devices import resolve_device, resolve_precision
 from seqscale.mixers import Mixer
@@ -61,6 +61,7 @@ class Bench:
         generator = torch.Generator().manual_seed(0)
         shape = (config.batch, config.length_max)
         self.tokens = torch.randint(config.vocab_size, shape, generator=generator).to(self.device)
+        self.notes: list[str] = []
         self.attention: Callable[[], contextlib.AbstractContextManager[object]] = contextlib.nullcontext
 
     def choose_attention(self) -> None:
@@ -195,6 +196,12 @@ def _train_step(bench: Bench) -> list[Probe]:
 def _memory(bench: Bench) -> list[Probe]:
     def peak(call: Callable[[], object]) -> dict[str, Summary]:
         # warm already: Bench.implementation has run it at the shortest length
+        if bench.device.type == "cuda" and not bench.notes:
+            libraries = torch.cuda.memory_allocated(bench.device) - storage_bytes(tensors_of(bench.model, bench.tokens))
+            bench.notes.append(
+                f"every peak_memory holds what was allocated before the call besides parameters and tokens, mostly "
+                f"cuBLAS workspaces: {libraries:,} bytes"
+            )
         return {"peak_memory": _exactly(peak_bytes(call, bench.device, tensors_of(bench.model, bench.tokens)))}
 
     def forward(length: int) -> dict[str, Summary]:
