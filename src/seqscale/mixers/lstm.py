@@ -16,19 +16,26 @@ class LSTM(Mixer):
                 bias.zero_()
                 bias[d_model : 2 * d_model] = value
 
+    @property
+    def dtype(self) -> torch.dtype:
+        """The dtype of weights and state; activations may have another."""
+        return self.lstm.get_parameter("weight_ih_l0").dtype
+
     def mix(self, x: Tensor, state: State | None) -> tuple[Tensor, State | None]:
         start = None if state is None else (state["h"].unsqueeze(0), state["c"].unsqueeze(0))
-        y, (h, c) = self.lstm(x, start)
-        return y, {"h": h[0], "c": c[0]}
+        # Under bfloat16 autocast PyTorch would run cuDNN's LSTM in float16, which needs loss scaling: float32 instead.
+        with torch.autocast(x.device.type, enabled=False):
+            y, (h, c) = self.lstm(x.to(self.dtype), start)
+        return y.to(x.dtype), {"h": h[0], "c": c[0]}
 
     def init_state(self, batch: int, length_max: int, device: torch.device, dtype: torch.dtype) -> State:
-        return {name: torch.zeros(batch, self.d_model, device=device, dtype=dtype) for name in ("h", "c")}
+        return {name: torch.zeros(batch, self.d_model, device=device, dtype=self.dtype) for name in ("h", "c")}
 
     def flops(self, batch: int, length: int, context: int = 0) -> int:
         return lstm_flops(batch, length, self.d_model, self.d_model)
 
     def state_bytes(self, batch: int, length: int, dtype: torch.dtype) -> int:
-        return 2 * batch * self.d_model * dtype.itemsize
+        return 2 * batch * self.d_model * self.dtype.itemsize
 
 
 def lstm_flops(batch: int, length: int, d_in: int, d_hidden: int) -> int:

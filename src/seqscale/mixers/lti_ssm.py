@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from seqscale.kernels import diagonal_ssm_kernel, fft_convolution
+from seqscale.kernels import complex_powers, diagonal_ssm_kernel, fft_convolution
 from seqscale.mixers.base import Mixer, State, linear_flops
 
 
@@ -58,9 +58,9 @@ class LTISSM(Mixer):
         following = None
         if state is not None:
             steps = torch.arange(1, length + 1, device=x.device, dtype=decay.real.dtype)
-            modes = torch.exp(decay.unsqueeze(-1) * steps)  # (d_inner, pairs, length): what is left after 1 ... length
+            modes = complex_powers(decay, steps)  # (d_inner, pairs, length): what is left after 1 ... length
             y = y + 2 * torch.einsum("bdn,dnl->bld", C * state["ssm"], modes).real
-            reach = torch.exp(decay.unsqueeze(-1) * (length - steps))
+            reach = complex_powers(decay, length - steps)
             arrived = torch.einsum("bld,dnl->bdn", x.to(reach.dtype), reach)
             following = {"ssm": torch.exp(decay * length) * state["ssm"] + gain * arrived}
         return self._gate(x, y, z), following
