@@ -54,7 +54,8 @@ def _cpu() -> str:
 def _fixed() -> dict[str, Any]:
     status = _git("status", "--porcelain", "--untracked-files=no")
     return {
-        "git_commit": _git("rev-parse", "HEAD"),
+        # SEQSCALE_COMMIT tells the commit where the code was copied without its history (a container, a cluster node)
+        "git_commit": _git("rev-parse", "HEAD") or os.environ.get("SEQSCALE_COMMIT"),
         "git_dirty": None if status is None else bool(status),
         "packages": _versions(),
         "python": platform.python_version(),
