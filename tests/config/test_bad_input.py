@@ -142,7 +142,7 @@ CASES: dict[str, tuple[Callable[[Values], None], list[str]]] = {
     ),
     "context that does not fit the task": (
         at("experiments", "selective_copying", "context", value=7),
-        ["selective_copying.context", "20 positions"],
+        ["selective_copying.context", "19 positions"],
     ),
     "more answers than places": (
         at("datasets", value={"selective_copying_small": {"n_data": 40}}),
