@@ -361,3 +361,48 @@ def test_a_claim_that_holds_only_as_published_says_so(verdicts):
     own, ours = verdicts(f"{fair}\n      - {published}", runs=rows)
     assert (own["verdict"], ours["verdict"]) == ("reproduced", "not reproduced")
     assert own["reason"].endswith("It holds only as published: not reproduced under the fair protocol.")
+
+
+@pytest.mark.parametrize(
+    ("overhead", "exponent", "verdict"),
+    [(1e-2, 1.0, "inconclusive"), (0.0, 1.0, "not reproduced"), (1e-2, 0.0, "reproduced")],
+    ids=["hidden by fixed costs", "plainly another", "flat is what was claimed"],
+)
+def test_fixed_costs_hide_growth_and_refute_nothing(verdicts, overhead, exponent, verdict):
+    """A time of 10 ms at every length says nothing against "quadratic": the lengths are too short."""
+    curve = {n: overhead + 1e-6 * n**exponent for n in LENGTHS}
+    if overhead and exponent:
+        curve = {n: overhead + 1e-7 * n for n in LENGTHS}
+    expect = "{near: 0, tolerance: 0.2}" if exponent == 0.0 else "{near: 2, tolerance: 0.2}"
+    (row,) = verdicts(EXPONENT % (expect, ""), bench=curve_rows("prefill", "mamba", curve))
+    assert row["verdict"] == verdict
+    assert ("fixed costs" in row["reason"]) == (verdict == "inconclusive")
+
+
+@pytest.mark.parametrize(
+    ("slow", "implementation", "verdict"),
+    [
+        ("mamba", "chunked", "inconclusive"),  # 2 x claimed, less measured; a fused scan might give it
+        ("mamba", "triton", "not reproduced"),
+        ("transformer", "chunked", "not reproduced"),  # a faster transformer would lower the ratio further
+    ],
+)
+def test_an_unfused_scan_refutes_no_claim_of_speed(verdicts, slow, implementation, verdict):
+    ran = {"mamba": "flash", "transformer": "flash"} | {slow: implementation}
+    bench = [
+        row
+        for model, implementation in ran.items()
+        for row in curve_rows("prefill", model, power(1.0), implementation=implementation)
+    ]
+    (row,) = verdicts(RATIO % 1024, bench=bench)
+    assert row["measured"] == pytest.approx(1.0)
+    assert row["verdict"] == verdict
+    assert f"{slow} as {implementation}" in row["reason"]
+    assert ("upper bound" in row["reason"]) == (verdict == "inconclusive")
+
+
+def test_an_unfused_scan_that_wins_all_the_same_counts(verdicts):
+    bench = curve_rows("prefill", "mamba", power(1.0), implementation="chunked")
+    bench += curve_rows("prefill", "transformer", {n: 2 * v for n, v in power(1.0).items()})
+    (row,) = verdicts(RATIO % 1024, bench=bench)
+    assert row["verdict"] == "reproduced"

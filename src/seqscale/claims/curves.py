@@ -21,6 +21,7 @@ from seqscale.claims.select import Notes, Tables, Untestable, as_text, curve_of,
 from seqscale.stats import fit_power_law, upper_part
 from seqscale.stats.powerlaw import LEAST_POINTS
 
+UNFUSED = {"chunked", "reference"}  # scans made of PyTorch operations: right, but far from the best there is
 LEAST_RANGE = 4.0  # an exponent over less than two octaves of length says little about scaling
 
 
@@ -36,6 +37,9 @@ class _Curve:
         self.unit = str(first["unit"])
         self.setting = f"{first['suite']} benchmark, {first['device']}, {first['dtype']}, batch {first['batch']}"
         self.evidence = as_text(taken)
+        ran = sorted({str(i) for i in self.rows["implementation"].dropna()})
+        self.unfused = bool(UNFUSED & set(ran)) and str(first["quantity"]) != "state"
+        self.ran = f"{self.name} as {' and '.join(ran)}" if ran else ""
 
     def band(self, length: int | str) -> tuple[float, float, float, int, int]:
         """median, p20, p80 (the median itself where nothing was timed), repeats, length."""
@@ -83,7 +87,10 @@ def value_at(tables: Tables, trial: Trial, notes: Notes) -> Measurement:
     median, low, high = (scale * v for v in (median, low, high))
     phrase = f"{curve.quantity} of {curve.name} at {length:,} tokens {_band_text(median, low, high, trial.unit)}"
     data = f"{curve.setting}, length {length}"
-    return Measurement(median, low, high, repeats, phrase, BAND, data, evidence_of(trial, [curve]), notes)
+    notes.ran([curve.ran])
+    result = Measurement(median, low, high, repeats, phrase, BAND, data, evidence_of(trial, [curve]), notes)
+    result.unfused_lowers = curve.name if curve.unfused else ""
+    return result
 
 
 def ratio_at(tables: Tables, trial: Trial, notes: Notes) -> Measurement:
@@ -95,7 +102,10 @@ def ratio_at(tables: Tables, trial: Trial, notes: Notes) -> Measurement:
     value = _band_text(estimate, low, high, trial.unit)
     phrase = f"{curves[0].quantity} of {curves[0].name} over that of {curves[1].name} at {a[4]:,} tokens {value}"
     data = f"{curves[0].setting}, length {a[4]}"
-    return Measurement(estimate, low, high, min(a[3], b[3]), phrase, BAND, data, evidence_of(trial, curves), notes)
+    notes.ran([curve.ran for curve in curves])
+    result = Measurement(estimate, low, high, min(a[3], b[3]), phrase, BAND, data, evidence_of(trial, curves), notes)
+    result.unfused_lowers, result.unfused_raises = (curve.name if curve.unfused else "" for curve in curves)
+    return result
 
 
 def order_at(tables: Tables, trial: Trial, notes: Notes) -> Measurement:
@@ -116,6 +126,9 @@ def order_at(tables: Tables, trial: Trial, notes: Notes) -> Measurement:
     repeats = min(b[3] for b in bands)
     result = Measurement(estimate, low, high, repeats, phrase, BAND, data, evidence_of(trial, curves), notes)
     result.checks = [(r[1], r[2], r[1], r[2]) for r in ratios]
+    notes.ran([curve.ran for curve in curves])
+    pair = curves[worst], curves[worst + 1]
+    result.unfused_lowers, result.unfused_raises = (curve.name if curve.unfused else "" for curve in pair)
     return result
 
 
@@ -179,7 +192,10 @@ def exponent(tables: Tables, trial: Trial, notes: Notes) -> Measurement:
     )
     data = f"{curve.setting}, lengths {fit.length_min:.0f} to {fit.length_max:.0f}"
     evidence = evidence_of(trial, [curve])
+    notes.ran([curve.ran])
+    every = curve.rows.loc[~curve.rows["oom"].fillna(False), "median"].to_numpy(float)
+    timed = curve.rows["p20"].notna().any()
     return Measurement(
         fit.exponent, fit.low, fit.high, fit.points, phrase, fit.method, data, evidence, notes,
-        trend=trend, local_last=fit.local_last,
+        trend=trend, local_last=fit.local_last, fixed_share=float(every[0] / values[-1]) if timed else 0.0,
     )  # fmt: skip

@@ -28,6 +28,7 @@ from seqscale.claims.select import Notes, Tables, Untestable, as_text
 from seqscale.files import atomic_write, read_table, write_json
 from seqscale.tables.columns import TABLES, as_table, with_types
 
+LARGEST_FIXED_SHARE = 0.2  # of the time at the longest length; above it an exponent is bounded from below only
 COLUMNS = (
     *("claim", "protocol", "published", "measured", "ci_low", "ci_high", "unit", "verdict", "reason"),  # DESIGN.md
     *("part", "source", "title", "data", "n", "evidence"),
@@ -94,6 +95,8 @@ def decide(region: Region, found: Measurement) -> tuple[str, str]:
                 INCONCLUSIVE,
                 f"{asked}; it is still {found.trend} towards that, so the lengths measured are too short",
             )
+        if bound := _only_a_bound(region, found):
+            return INCONCLUSIVE, f"{asked}; {bound}"
         why = f"{asked}, and the interval lies wholly outside"
     elif found.low is None:
         return result, f"{asked}, and one seed has no interval to hold against that"
@@ -116,6 +119,23 @@ def _on_its_way(region: Region, found: Measurement) -> bool:
     return (found.trend == "rising" and found.estimate < region.low) or (
         found.trend == "falling" and found.estimate > region.high
     )
+
+
+def _only_a_bound(region: Region, found: Measurement) -> str:
+    """Why a number outside the region does not refute the claim: it bounds the true one from the wrong side."""
+    if found.estimate < region.low and found.fixed_share > LARGEST_FIXED_SHARE:
+        return (
+            f"but {found.fixed_share:.0%} of the time at the longest length is spent at the shortest one, too: fixed "
+            "costs hide how the rest grows, and the lengths measured are too short"
+        )
+    slow = found.unfused_lowers if found.estimate > region.high else ""
+    slow = slow or (found.unfused_raises if found.estimate < region.low else "")
+    if slow:
+        return (
+            f"but {slow} ran as PyTorch operations, without a fused kernel, while attention had one: its cost is an "
+            "upper bound and cannot refute the claim"
+        )
+    return ""
 
 
 def _row(claim: Claim, source: str, trial: Trial, tables: Tables) -> dict[str, Any]:

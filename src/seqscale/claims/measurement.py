@@ -14,7 +14,9 @@ class Measurement:
 
     `checks` are pairs of intervals, (low, high) that must lie inside the region for the claim to hold and (low, high)
     that must miss it for the claim to fall; most measures have one pair of equal intervals. `trend` is "rising" or
-    "falling" where an exponent has not settled, and `local_last` is its value at the longest lengths.
+    "falling" where an exponent has not settled, and `local_last` is its value at the longest lengths. `fixed_share` is
+    the part of the longest length's time that the shortest length takes as well. `unfused_lowers` and
+    `unfused_raises` name a model that ran without a fused kernel, where a fused one would lower (raise) the number.
     """
 
     estimate: float
@@ -29,6 +31,9 @@ class Measurement:
     checks: list[tuple[float | None, float | None, float | None, float | None]] = field(default_factory=list)
     trend: str = ""
     local_last: float = math.nan
+    fixed_share: float = 0.0
+    unfused_lowers: str = ""
+    unfused_raises: str = ""
 
     def __post_init__(self) -> None:
         if not self.checks:

@@ -33,6 +33,11 @@ class Notes:
         if words not in self.caveats:
             self.caveats.append(words)
 
+    def ran(self, implementations: list[str]) -> None:
+        """Say what ran: "mamba as chunked, transformer as flash"."""
+        if told := ", ".join(dict.fromkeys(words for words in implementations if words)):
+            self.caveat(f"Ran: {told}.")
+
     def doubt(self, words: str) -> None:
         if words not in self.doubts:
             self.doubts.append(words)
