@@ -63,6 +63,7 @@ def train(run: dict[str, Any], data_folder: str | Path, work: str | Path, out: s
 def _be_deterministic(device: torch.device) -> None:
     """Only deterministic kernels on a CPU; on a GPU, where a few operations have none, a warning, not an error."""
     torch.use_deterministic_algorithms(True, warn_only=device.type != "cpu")
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # it only costs time
 
 
 def _is_out_of_memory(error: BaseException) -> bool:
