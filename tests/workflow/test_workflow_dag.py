@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from pipeline_copy import Pipeline
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("dag")]
 
 RUN_COLUMNS = [
     "experiment",
