@@ -27,7 +27,7 @@ class Pipeline:
             )
 
     def command(self, *arguments: str, config: str = "config/tiny.yaml") -> list[str]:
-        return [sys.executable, "-m", "snakemake", "--cores", "2", "--configfile", config, *arguments]
+        return [sys.executable, "-m", "snakemake", "--cores", "2", *arguments, "--configfile", config]
 
     @property
     def environment(self) -> dict[str, str]:
@@ -49,7 +49,7 @@ class Pipeline:
 
     def jobs(self, *arguments: str, config: str = "config/tiny.yaml") -> dict[str, int]:
         """Jobs that a dry run would start, by rule; empty if there is nothing to do."""
-        done = self.run("-n", "--quiet", "rules", *arguments, config=config)
+        done = self.run(*arguments, "-n", "--quiet", "rules", config=config)
         assert done.returncode == 0, done.stdout + done.stderr
         text = done.stdout + done.stderr
         table = re.search(r"job +count\n[- ]+\n(.*?)\n\n", text + "\n\n", re.DOTALL)
