@@ -1,7 +1,7 @@
 # SeqScale: published "Mamba against Transformer" claims, put to the test.
 #
 #   snakemake --cores all                                       the quick start (config/config.yaml)
-#   snakemake --cores all --configfile config/full.yaml         every claim, a GPU machine
+#   snakemake --cores all --configfile config/full.yaml         larger, a GPU machine
 #   snakemake --cores all -n                                    what would run, and why
 #
 # Data flows down this list; each file holds one stage.

@@ -7,10 +7,9 @@ Useful by hand to check a configuration without starting anything:
 
 from pathlib import Path
 
-import yaml
-
 from seqscale.cli import json_argument, main, parser
-from seqscale.config import Matrix, resolve
+from seqscale.config import Config, Matrix, resolve
+from seqscale.config.errors import Source
 from seqscale.data.check import check_corpora
 from seqscale.files import write_json
 from seqscale.provenance import provenance
@@ -22,15 +21,15 @@ def work() -> None:
     p = parser(__doc__ or "")
     source = p.add_mutually_exclusive_group(required=True)
     source.add_argument("--configfile", type=Path, help="a YAML file like config/config.yaml")
-    source.add_argument("--summary", type=json_argument, help="an already resolved configuration, as JSON or @FILE")
+    source.add_argument("--resolved", type=json_argument, help="values, models and datasets already checked, as JSON")
     p.add_argument("--out", type=Path, help="JSON file to write")
     a = p.parse_args()
-    if a.summary is None:
-        config = resolve(yaml.safe_load(a.configfile.read_text(encoding="utf-8")) or {}, [a.configfile], ROOT)
+    if a.resolved is None:
+        config = resolve(Source(a.configfile).values or {}, [a.configfile], ROOT)
         check_corpora(config)
-        summary = Matrix(config).summary()
     else:
-        summary = a.summary
+        config = Config(**a.resolved)
+    summary = Matrix(config).summary()
     counts = ", ".join(f"{len(summary[key])} {key}" for key in ("runs", "search", "bench"))
     print(f"{summary['name']}: {counts}")
     if a.out:

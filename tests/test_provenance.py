@@ -137,3 +137,15 @@ def test_broken_code_is_named(tmp_path: Path) -> None:
     with pytest.raises(SyntaxError) as caught:
         code_digest(tmp_path / "broken.py")
     assert "broken.py" in str(caught.value.filename)
+
+
+def test_the_digest_follows_relative_imports(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = tmp_path / "seqscale"
+    (package / "mixers").mkdir(parents=True)
+    for name, text in (("__init__", ""), ("mixers/__init__", ""), ("mixers/base", "x = 1\n")):
+        (package / f"{name}.py").write_text(text)
+    (package / "mixers/mine.py").write_text("from .base import x\nfrom . import base\n")
+    monkeypatch.setattr(seqscale.provenance, "PACKAGE", package)
+    before = seqscale.provenance.code_digest("seqscale.mixers.mine")
+    (package / "mixers/base.py").write_text("x = 2\n")
+    assert seqscale.provenance.code_digest("seqscale.mixers.mine") != before

@@ -52,7 +52,8 @@ def _cpu() -> str:
 
 @functools.cache
 def _fixed() -> dict[str, Any]:
-    status = _git("status", "--porcelain", "--untracked-files=no")
+    code = ("src", "config", "workflow", "report", "Snakefile")  # untracked files there count: a new mixer, say
+    status = _git("-C", str(PACKAGE.parent.parent), "status", "--porcelain", "--", *code)
     return {
         # SEQSCALE_COMMIT tells the commit where the code was copied without its history (a container, a cluster node)
         "git_commit": _git("rev-parse", "HEAD") or os.environ.get("SEQSCALE_COMMIT"),
@@ -98,15 +99,19 @@ def _module_file(name: str) -> Path | None:
     return None
 
 
-def _imports(tree: ast.AST) -> set[str]:
-    """Modules of this package that a file imports, with the packages they lie in."""
+def _imports(tree: ast.AST, file: Path) -> set[str]:
+    """Modules of this package that a file imports, absolutely or relatively, with the packages they lie in."""
     found: set[str] = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             found.update(alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
-            found.add(node.module)
-            found.update(f"{node.module}.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            module = node.module or ""
+            if node.level and file.is_relative_to(PACKAGE):
+                folder = file.parents[node.level - 1].relative_to(PACKAGE.parent)
+                module = ".".join([*folder.parts, *([module] if module else [])])
+            found.add(module)
+            found.update(f"{module}.{alias.name}" for alias in node.names)
     for name in list(found):
         parts = name.split(".")
         found.update(".".join(parts[:i]) for i in range(1, len(parts)))
@@ -137,6 +142,6 @@ def code_digest(*roots: str | Path) -> str:
             continue
         tree = _without_docstrings(ast.parse(file.read_text(encoding="utf-8"), filename=str(file)))
         sources[file] = ast.unparse(tree)
-        pending.extend(found for name in _imports(tree) if (found := _module_file(name)) is not None)
+        pending.extend(found for name in _imports(tree, file) if (found := _module_file(name)) is not None)
     names = {str(f.relative_to(PACKAGE)) if f.is_relative_to(PACKAGE) else f.name: s for f, s in sources.items()}
     return digest(names)

@@ -68,6 +68,16 @@ CASES: dict[str, tuple[Callable[[Values], None], list[str]]] = {
     "text for a number": (at(*TEXT, "steps", value="many"), ["text.steps", "a whole number", "'many'"]),
     "fraction for a whole number": (at(*TEXT, "steps", value=10.5), ["text.steps", "a whole number", "10.5"]),
     "negative steps": (at(*TEXT, "steps", value=-5), ["text.steps", "at least 1", "-5"]),
+    "fraction that is whole": (at(*TEXT, "steps", value=12.0), ["text.steps", "a whole number", "12.0"]),
+    "optimizer of one model alone": (
+        at(*TEXT, "overrides", value={"mamba": {"optimizer": {"weight_decay": 0.0}}}),
+        ["overrides.mamba.optimizer", "share one optimizer"],
+    ),
+    "context longer than the splits": (
+        at(*TEXT, "context", value=30_000),
+        ["text.dataset", "shorter than one context"],
+    ),
+    "batch larger than the text": (at(*TEXT, "batch", value=200_000), ["text.dataset", "too few for one batch"]),
     "no steps": (at(*TEXT, "steps", value=0), ["text.steps", "at least 1"]),
     "batch of none": (at(*TEXT, "batch", value=0), ["text.batch", "at least 1"]),
     "context of none": (at(*TEXT, "context", value=0), ["text.context", "at least 1"]),
@@ -137,8 +147,8 @@ CASES: dict[str, tuple[Callable[[Values], None], list[str]]] = {
         ["selective_copying.sample", "leave it out"],
     ),
     "prompt longer than the context": (
-        at(*TEXT, "sample", "prompt", value="x" * 64),
-        ["text.sample.prompt", "shorter than the context of 64"],
+        at(*TEXT, "sample", "prompt", value="x" * 32),
+        ["text.sample.prompt", "shorter than the context of 32"],
     ),
     "context that does not fit the task": (
         at("experiments", "selective_copying", "context", value=7),
@@ -205,7 +215,7 @@ def test_all_problems_are_told_at_once(good: Values, tmp_path: Path) -> None:
     [
         (b"", "is empty"),
         (b"  \n \n", "is empty"),
-        (b"too short a text", "shorter than one context of 64"),
+        (b"too short a text", "shorter than one context of 32"),
         ("wörter ".encode("latin-1") * 2000, "is not UTF-8 text"),
         (b"just enough for a context, not for a batch. " * 40, "too few for one batch"),
     ],
@@ -214,7 +224,7 @@ def test_all_problems_are_told_at_once(good: Values, tmp_path: Path) -> None:
 def test_texts_that_cannot_be_used(good: Values, tmp_path: Path, content: bytes, words: str) -> None:
     book = tmp_path / "book.txt"
     book.write_bytes(content)
-    good["experiments"]["text"] |= {"dataset": str(book), "batch": 32}
+    good["experiments"]["text"] |= {"dataset": str(book), "batch": 64}
     message = refused(good, tmp_path)
     assert words in message
     assert "experiments.text.dataset" in message

@@ -7,17 +7,17 @@ rule bench:
     output:
         table="results/bench/{suite}/{model}.csv",
         notes="results/bench/{suite}/{model}.json",
+    log:
+        "results/logs/bench/{suite}/{model}.log",
+    conda:
+        "../../environment.yml"
+    threads: lambda w: (workflow.cores or 1) if w.suite in TIMED else 1
+    resources:
+        gpu=1,
     params:
         script=f"{SRC}/bench.py",
         config=lambda w: as_json(MATRIX.bench_config(w.suite, w.model)),
         code=lambda w: code("bench.py", mixer_module(w.model)),
-    log:
-        "results/logs/bench/{suite}/{model}.log",
-    threads: lambda w: (workflow.cores or 1) if w.suite in TIMED else 1
-    resources:
-        gpu=1,
-    conda:
-        "../../environment.yml"
     shell:
         "python {params.script} --suite {wildcards.suite} --config {params.config:q} "
         "--out results/bench/{wildcards.suite}/{wildcards.model} > {log} 2>&1"

@@ -65,13 +65,21 @@ def mixer_module(model):
 
 def dataset_of(wildcards):
     """The prepared data of an experiment."""
-    return f"results/data/{MATRIX.experiments[wildcards.experiment]['dataset']}/meta.json"
+    return (
+        f"results/data/{MATRIX.experiments[wildcards.experiment]['dataset']}/meta.json"
+    )
 
 
 def text_file_of(wildcards):
     """The text file of a dataset, so that editing it reruns what depends on it; none for generated and built-in ones."""
     spec = CONFIG.datasets[wildcards.dataset]
     return str(find_file(spec["path"], CONFIG.mirror)) if spec["kind"] == "text" else []
+
+
+def mirror_for(wildcards):
+    """The arguments for the folder of local copies, where the dataset is a file that may lie there."""
+    wanted = CONFIG.mirror and CONFIG.datasets[wildcards.dataset]["kind"] == "text"
+    return ["--mirror", CONFIG.mirror] if wanted else []
 
 
 def best_rate_of(wildcards):
@@ -84,14 +92,26 @@ def best_rate_of(wildcards):
 def sample_of(wildcards):
     """The arguments for the text sample, where the experiment asks for one."""
     sample = MATRIX.sample(wildcards.experiment)
-    return ["--prompt", sample["prompt"], "--length", sample["length"]] if sample else []
+    return (
+        [f"--prompt={sample['prompt']}", f"--length={sample['length']}"]
+        if sample
+        else []
+    )
 
 
 def figure_files():
     """Every figure in its three forms: SVG, PNG and the CSV behind it."""
-    return [f"results/figures/{figure.name}.{kind}" for figure in FIGURES for kind in ("svg", "png", "csv")]
+    return [
+        f"results/figures/{figure.name}.{kind}"
+        for figure in FIGURES
+        for kind in ("svg", "png", "csv")
+    ]
 
 
 def table_files():
     """Every table in its two forms."""
-    return [f"results/tables/{name}.{kind}" for name in TABLES for kind in ("csv", "parquet")]
+    return [
+        f"results/tables/{name}.{kind}"
+        for name in TABLES
+        for kind in ("csv", "parquet")
+    ]

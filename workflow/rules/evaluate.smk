@@ -6,17 +6,17 @@ rule evaluate:
         summary="results/runs/{experiment}/{model}/seed{seed}/summary.json",
     output:
         "results/runs/{experiment}/{model}/seed{seed}/metrics.json",
+    log:
+        "results/logs/evaluate/{experiment}/{model}/seed{seed}.log",
+    conda:
+        "../../environment.yml"
+    threads: CONFIG.values["compute"]["threads"]
+    resources:
+        gpu=1,
     params:
         script=f"{SRC}/evaluate.py",
         sample=sample_of,
         code=lambda w: code("evaluate.py", mixer_module(w.model)),
-    log:
-        "results/logs/evaluate/{experiment}/{model}/seed{seed}.log",
-    threads: CONFIG.values["compute"]["threads"]
-    resources:
-        gpu=1,
-    conda:
-        "../../environment.yml"
     shell:
         "python {params.script} --run $(dirname {input.summary}) --data $(dirname {input.data}) --out {output} "
         "{params.sample:q} 2> {log}"

@@ -17,14 +17,18 @@ rule figures:
             )
             for figure in FIGURES
         ],
-        expand("results/figures/{name}.{kind}", name=[figure.name for figure in FIGURES], kind=("png", "csv")),
-    params:
-        script=f"{SRC}/figures.py",
-        code=code("figures.py"),
+        expand(
+            "results/figures/{name}.{kind}",
+            name=[figure.name for figure in FIGURES],
+            kind=("png", "csv"),
+        ),
     log:
         "results/logs/figures.log",
     conda:
         "../../environment.yml"
+    params:
+        script=f"{SRC}/figures.py",
+        code=code("figures.py"),
     shell:
         "python {params.script} --tables results/tables --config {input.config} --style {input.style} "
         "--out results/figures > {log} 2>&1"

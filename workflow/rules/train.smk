@@ -8,17 +8,17 @@ rule search:
         summary="results/search/{experiment}/{model}/lr{rate}/summary.json",
         history="results/search/{experiment}/{model}/lr{rate}/history.csv",
         weights=temp("results/search/{experiment}/{model}/lr{rate}/model.safetensors"),
+    log:
+        "results/logs/search/{experiment}/{model}/lr{rate}.log",
+    conda:
+        "../../environment.yml"
+    threads: CONFIG.values["compute"]["threads"]
+    resources:
+        gpu=1,
     params:
         script=f"{SRC}/train.py",
         config=lambda w: as_json(MATRIX.search_config(w.experiment, w.model, w.rate)),
         code=lambda w: code("train.py", mixer_module(w.model)),
-    log:
-        "results/logs/search/{experiment}/{model}/lr{rate}.log",
-    threads: CONFIG.values["compute"]["threads"]
-    resources:
-        gpu=1,
-    conda:
-        "../../environment.yml"
     shell:
         "python {params.script} --config {params.config:q} --data $(dirname {input.data}) "
         "--work results/work/search/{wildcards.experiment}/{wildcards.model}/lr{wildcards.rate} "
@@ -33,13 +33,13 @@ rule choose_rate:
         ),
     output:
         "results/search/{experiment}/{model}/best.json",
-    params:
-        script=f"{SRC}/choose_rate.py",
-        code=code("choose_rate.py"),
     log:
         "results/logs/choose_rate/{experiment}/{model}.log",
     conda:
         "../../environment.yml"
+    params:
+        script=f"{SRC}/choose_rate.py",
+        code=code("choose_rate.py"),
     shell:
         "python {params.script} {input} --out {output} 2> {log}"
 
@@ -52,18 +52,20 @@ rule train:
         weights="results/runs/{experiment}/{model}/seed{seed}/model.safetensors",
         history="results/runs/{experiment}/{model}/seed{seed}/history.csv",
         summary="results/runs/{experiment}/{model}/seed{seed}/summary.json",
-    params:
-        script=f"{SRC}/train.py",
-        config=lambda w: as_json(MATRIX.run_config(w.experiment, w.model, int(w.seed))),
-        search=lambda w, input: f"--search {input.search}" if input.get("search") else "",
-        code=lambda w: code("train.py", mixer_module(w.model)),
     log:
         "results/logs/train/{experiment}/{model}/seed{seed}.log",
+    conda:
+        "../../environment.yml"
     threads: CONFIG.values["compute"]["threads"]
     resources:
         gpu=1,
-    conda:
-        "../../environment.yml"
+    params:
+        script=f"{SRC}/train.py",
+        config=lambda w: as_json(MATRIX.run_config(w.experiment, w.model, int(w.seed))),
+        search=lambda w, input: (
+            f"--search {input.search}" if input.get("search") else ""
+        ),
+        code=lambda w: code("train.py", mixer_module(w.model)),
     shell:
         "python {params.script} --config {params.config:q} --data $(dirname {input.data}) {params.search} "
         "--work results/work/runs/{wildcards.experiment}/{wildcards.model}/seed{wildcards.seed} "

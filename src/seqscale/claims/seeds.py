@@ -133,9 +133,16 @@ def difference_at(tables: Tables, trial: Trial, notes: Notes) -> Measurement:
         for side, history in zip(values, pair, strict=True):
             order = history.sort_values(x)
             side[seed] = float(np.interp(math.log(at), np.log(order[x].to_numpy(float)), order[column].to_numpy(float)))
-    notes.caveat("The model that is stopped short there had not finished its learning-rate schedule.")
+    gap = paired_difference(values[0], values[1])
+    dearer = max((0, 1), key=lambda i: max(float(h[x].max()) for h in (left, right)[i].values()))
+    short = "The model that is stopped short there had not finished its learning-rate schedule."
+    against_it = gap.estimate > 0 if dearer == 0 else gap.estimate < 0  # it may lose for that reason alone
+    if against_it:
+        notes.doubt("the model that loses was stopped short there, before its learning-rate schedule had ended")
+    else:
+        notes.caveat(short)
     phrase = f"at equal {x}, {column} of {a.name} minus that of {b.name}"
-    return _over_seeds(sides, trial, notes, paired_difference(values[0], values[1]), phrase)
+    return _over_seeds(sides, trial, notes, gap, phrase)
 
 
 def order(tables: Tables, trial: Trial, notes: Notes) -> Measurement:

@@ -114,6 +114,12 @@ class Problems:
 
     def add(self, path: Path_, message: str) -> None:
         """Note a problem with the key at `path`, in the last source that has it."""
+        for source in reversed(self.sources):  # the user's own file first, where overrides lie under these sections
+            for section in ((), ("models",), ("datasets",)):
+                spot = [*section, *path]
+                if source.has(spot) and (line := source.line(spot)) is not None:
+                    self.found.append(f"{source.label}, line {line}, {dotted(spot)}: {message}")
+                    return
         for source in reversed(self.sources):
             if source.has(path[:1]) and (line := source.line(path)) is not None:
                 self.found.append(f"{source.label}, line {line}, {dotted(path)}: {message}")

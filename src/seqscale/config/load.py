@@ -10,6 +10,7 @@ from typing import Any
 from seqscale.config import semantics
 from seqscale.config.errors import Problems, Source
 from seqscale.config.schema import check, numbers, schema
+from seqscale.provenance import digest
 
 OPTIMIZER = {"weight_decay": 0.1, "betas": [0.9, 0.95], "warmup_fraction": 0.1, "final_fraction": 0.1, "clip": 1.0}
 COMPUTE = {"device": "auto", "threads": 1, "precision": "auto"}
@@ -116,6 +117,8 @@ def _datasets(
         path = experiment["dataset"]
         if path not in known and semantics.looks_like_path(path):
             name = semantics.name_for_path(path)
+            if name in known or over.get(name, {}).get("path", path) != path:  # another dataset has that name
+                name = f"{name}_{digest(path)[:6]}"
             over[name] = {"kind": "text", "path": path, "title": Path(path).name}
             experiment["dataset"] = name
     entries = _entries(library, over, {}, rules, problems, "datasets")

@@ -42,12 +42,7 @@ class Matrix:
         values, changes = self.experiments[experiment], self._changes(experiment, model)
         if values["search"] is None or "learning_rate" in changes:
             return []
-        return [format(lr, "g") for lr in changes.get("learning_rates", values["search"]["learning_rates"])]
-
-    def dataset_config(self, dataset: str) -> dict[str, Any]:
-        """What `prepare` needs of a dataset, with the longest context that it is used with."""
-        contexts = [x["context"] for x in self.experiments.values() if x["dataset"] == dataset]
-        return {"spec": self.config.datasets[dataset], "context": max(contexts)}
+        return [repr(float(lr)) for lr in changes.get("learning_rates", values["search"]["learning_rates"])]
 
     def model_config(self, model: str) -> dict[str, Any]:
         """A model's description without its words for people: a new title or note must not rerun anything."""
@@ -78,7 +73,9 @@ class Matrix:
         search = self.experiments[experiment]["search"]
         run = self.run_config(experiment, model, search["seed"])
         run["optimizer"]["learning_rate"] = float(rate)
-        return {**run, "search": None, "steps": search["steps"], "eval_every": search["steps"]}
+        steps = search["steps"]
+        budget = {"steps": steps, "eval_every": steps, "log_every": max(1, steps // 10), "checkpoint_every": steps}
+        return {**run, "search": None, **budget}
 
     def bench_config(self, suite: str, model: str) -> dict[str, Any]:
         """The resolved config of a benchmark."""
@@ -94,10 +91,11 @@ class Matrix:
 
     def summary(self) -> dict[str, Any]:
         """What the later stages know of the whole: the configuration and the list of jobs (results/config.json)."""
+        whole = {**self.config.values, "models": self.config.models, "datasets": self.config.datasets}
         return {
             "name": self.config.values["name"],
-            "config": {**self.config.values, "models": self.config.models, "datasets": self.config.datasets},
-            "config_digest": digest(self.config.values),
+            "config": whole,
+            "config_digest": digest(whole),
             "runs": [{"experiment": e, "model": m, "seed": s} for e, m, s in self.runs()],
             "search": [{"experiment": e, "model": m, "lr": lr} for e, m, lr in self.searches()],
             "bench": [{"suite": s, "model": m} for s, m in self.benches()],

@@ -23,7 +23,10 @@ def options(mixer: str) -> dict[str, str]:
         ValueError: the file does not end with ``MIXER = Class``, or the class is not in it.
     """
     file = MIXERS / f"{mixer}.py"
-    tree = ast.parse(file.read_text(encoding="utf-8"), filename=str(file))
+    try:
+        tree = ast.parse(file.read_text(encoding="utf-8"), filename=str(file))
+    except SyntaxError as error:
+        raise ValueError(f"{file.name}, line {error.lineno}: not valid Python: {error.msg}") from error
     names = [
         node.value.id
         for node in tree.body
@@ -33,7 +36,7 @@ def options(mixer: str) -> dict[str, str]:
     ]
     classes = {node.name: node for node in tree.body if isinstance(node, ast.ClassDef)}
     if not names or names[0] not in classes:
-        raise ValueError(f"{file} must define a class and end with `MIXER = ThatClass`")
+        raise ValueError(f"{file.name} must define a class and end with `MIXER = ThatClass`")
     for node in classes[names[0]].body:
         if isinstance(node, ast.FunctionDef) and node.name == "__init__":
             return {a.arg: ast.unparse(a.annotation) if a.annotation else "any" for a in node.args.kwonlyargs}

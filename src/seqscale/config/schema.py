@@ -9,6 +9,16 @@ import yaml
 
 from seqscale.config.errors import Problems, nearest
 
+WORDS = {"name", "title", "note", "prompt", "path", "licence", "dataset", "mirror"}  # text, whatever it looks like
+
+# A whole number is written as one: 12, and not 12.0, which JSON Schema would let pass.
+Validator = jsonschema.validators.extend(
+    jsonschema.Draft202012Validator,
+    type_checker=jsonschema.Draft202012Validator.TYPE_CHECKER.redefine(
+        "integer", lambda _, value: isinstance(value, int) and not isinstance(value, bool)
+    ),
+)
+
 TYPE_NAMES = {
     "object": "a mapping (key: value)",
     "array": "a list",
@@ -29,14 +39,15 @@ def schema(folder: Path, name: str) -> dict[str, Any]:
 def numbers(values: Any) -> Any:
     """YAML 1.1 reads 1e-3 as text (it wants 1.0e-3); turn such text into the number everybody means."""
     if isinstance(values, dict):
-        return {key: numbers(value) for key, value in values.items()}
+        return {key: value if key in WORDS else numbers(value) for key, value in values.items()}
     if isinstance(values, list):
         return [numbers(value) for value in values]
     if isinstance(values, str) and values[:1] in "+-.0123456789" and "e" in values.lower():
         try:
-            return float(values)
+            number = float(values)
         except ValueError:
             return values
+        return int(number) if number.is_integer() and abs(number) >= 1 else number
     return values
 
 
@@ -84,7 +95,7 @@ def _message(error: jsonschema.ValidationError) -> tuple[list[Any], str]:
 
 def check(values: Any, rules: dict[str, Any], problems: Problems, prefix: list[Any] | None = None) -> None:
     """Add to `problems` every violation of the schema `rules` by `values`, whose place in the file is `prefix`."""
-    validator = jsonschema.Draft202012Validator(rules)
+    validator = Validator(rules)
     told: set[tuple[tuple[str | int, ...], str]] = set()
     for error in sorted(validator.iter_errors(values), key=lambda e: [str(p) for p in e.absolute_path]):
         if error.validator == "additionalProperties":  # one message for each unknown key

@@ -35,7 +35,11 @@ def check_models(config: "Config", problems: Problems) -> None:
                 f"Allowed: {', '.join(mixers())} (the files in src/seqscale/mixers)",
             )
             continue
-        allowed = options(mixer)
+        try:
+            allowed = options(mixer)
+        except ValueError as error:
+            problems.add([name, "mixer"], str(error))
+            continue
         for key, value in model["mixer_options"].items():
             if key not in allowed:
                 choices = ", ".join(f"{k} ({t})" for k, t in allowed.items()) or "none"
@@ -156,6 +160,8 @@ def _check_rates(experiment: dict[str, Any], place: list[Any], problems: Problem
                 f"'{model}' is not among this experiment's models{nearest(model, experiment['models'])} "
                 f"Allowed: {', '.join(experiment['models'])}",
             )
+        if "optimizer" in changes and experiment["protocol"] == "fair":
+            problems.add([*spot, "optimizer"], "under the fair protocol all models share one optimizer; leave it out")
         rates = changes.get("learning_rates")
         if rates and search is None:
             problems.add([*spot, "learning_rates"], "this experiment has no 'search'; say 'learning_rate'")

@@ -23,10 +23,10 @@ def check_corpora(config: Config) -> None:
         problems.add(["data", "mirror"], f"there is no folder {mirror} (set by `data: mirror:` or SEQSCALE_MIRROR)")
     for name, experiment in config.values["experiments"].items():
         spec = config.datasets[experiment["dataset"]]
-        if spec["kind"] != "text":
+        if spec["kind"] not in ("text", "pydoc_topics"):
             continue
         try:
-            if find_file(spec["path"], mirror).stat().st_size <= LARGE_FILE_BYTES:
+            if spec["kind"] == "pydoc_topics" or find_file(spec["path"], mirror).stat().st_size <= LARGE_FILE_BYTES:
                 splits = check_text(experiment["dataset"], load(spec, mirror), spec["split"], experiment["context"])
                 _check_batch(experiment, len(splits["train"]))
         except DataError as error:

@@ -55,7 +55,12 @@ def train(run: dict[str, Any], data_folder: str | Path, work: str | Path, out: s
     data = open_dataset(data_folder)
     roots = (__name__, f"seqscale.mixers.{run['model']['mixer']}")
     about_data = {k: v for k, v in data.meta.items() if k not in ("provenance", "title", "licence", "origin")}
-    identity = digest({"run": run, "code": code_digest(*roots), "data": about_data})
+    machine = {
+        "torch": torch.__version__,
+        "device": device.type,
+        "precision": resolve_precision(run["precision"], device),
+    }
+    identity = digest({"run": run, "code": code_digest(*roots), "data": about_data, "machine": machine})
     with only_one(work):
         return _Run(run, data, device, work, identity).finish(out)
 
