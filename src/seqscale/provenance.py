@@ -54,10 +54,11 @@ def _cpu() -> str:
 def _fixed() -> dict[str, Any]:
     code = ("src", "config", "workflow", "report", "Snakefile")  # untracked files there count: a new mixer, say
     status = _git("-C", str(PACKAGE.parent.parent), "status", "--porcelain", "--", *code)
+    head = _git("rev-parse", "HEAD")
     return {
         # SEQSCALE_COMMIT tells the commit where the code was copied without its history (a container, a cluster node)
-        "git_commit": _git("rev-parse", "HEAD") or os.environ.get("SEQSCALE_COMMIT"),
-        "git_dirty": None if status is None else bool(status),
+        "git_commit": head or os.environ.get("SEQSCALE_COMMIT"),
+        "git_dirty": None if head is None or status is None else bool(status),
         "packages": _versions(),
         "python": platform.python_version(),
         "platform": platform.platform(),

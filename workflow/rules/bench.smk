@@ -9,6 +9,7 @@ rule bench:
         notes="results/bench/{suite}/{model}.json",
     log:
         "results/logs/bench/{suite}/{model}.log",
+    priority: 50  # first: once all cores are free, rather than waiting for them at the end
     conda:
         "../../environment.yml"
     threads: lambda w: (workflow.cores or 1) if w.suite in TIMED else 1
