@@ -1,6 +1,7 @@
 """The timer against calls of known length."""
 
 import gc
+import statistics
 import time
 
 import pytest
@@ -17,18 +18,33 @@ def spin(seconds: float) -> None:
         pass
 
 
+class Watched:
+    """A wait that notes how long it really took: on a busy machine longer than asked for."""
+
+    def __init__(self, wait, seconds: float) -> None:
+        self.wait, self.seconds, self.took = wait, seconds, []
+
+    def __call__(self) -> None:
+        began = time.perf_counter()
+        self.wait(self.seconds)
+        self.took.append(time.perf_counter() - began)
+
+
 @pytest.mark.parametrize("wait", [time.sleep, spin], ids=["sleep", "spin"])
 def test_a_known_wait_is_measured(wait) -> None:
-    found = measure(lambda: wait(0.01), repeats=5, min_seconds=0.0)
+    call = Watched(wait, 0.01)
+    found = measure(call, repeats=5, min_seconds=0.0)
     assert 0.01 <= found.p20 <= found.median <= found.p80
-    assert found.median < 0.02
     assert found.repeats == 5
+    real = statistics.median(call.took[-5:])
+    assert real <= found.median <= 1.5 * real
 
 
 def test_a_fast_call_is_repeated_until_the_time_is_up() -> None:
-    found = measure(lambda: spin(0.001), repeats=3, min_seconds=0.05)
-    assert 20 <= found.repeats <= 50
-    assert found.repeats * found.p80 >= 0.03
+    call = Watched(spin, 0.001)
+    found = measure(call, repeats=3, min_seconds=0.05)
+    assert 3 <= found.repeats <= 50
+    assert sum(call.took[-found.repeats :]) >= 0.03
 
 
 def test_a_slow_call_is_not_repeated_more_than_patience_allows() -> None:
