@@ -36,7 +36,7 @@ class Pipeline:
         return {**plain, "PATH": path, "OMP_NUM_THREADS": "1"}
 
     def run(
-        self, *arguments: str, config: str = "config/tiny.yaml", timeout: int = 280
+        self, *arguments: str, config: str = "config/tiny.yaml", timeout: int = 800
     ) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             self.command(*arguments, config=config),
