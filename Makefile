@@ -18,7 +18,7 @@ run: $(STAMP)
 	@echo "The report: $(CURDIR)/results/report.html"
 
 test: $(STAMP)
-	@pytest -n auto --maxprocesses 4 --dist loadgroup $(ARGS)
+	@pytest -n auto --maxprocesses 4 --dist loadfile $(ARGS)
 
 lint: $(STAMP)
 	ruff check .

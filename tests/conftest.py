@@ -35,10 +35,3 @@ def _no_network(monkeypatch: pytest.MonkeyPatch) -> None:
 def root() -> Path:
     """The repository."""
     return ROOT
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests of one folder that share costly fixtures stay in one worker (`make test` runs several)."""
-    for item in items:
-        if "reporting" in item.path.parts:
-            item.add_marker(pytest.mark.xdist_group("reporting"))

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from pipeline_copy import Pipeline
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("dag")]
+pytestmark = pytest.mark.slow
 
 RUN_COLUMNS = [
     "experiment",

@@ -13,7 +13,7 @@ import pytest
 
 from conftest import Pipeline
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("recovery")]
+pytestmark = pytest.mark.slow
 
 EXPERIMENT = {
     "dataset": "pydoc_topics",
