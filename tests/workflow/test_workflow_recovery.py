@@ -10,8 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-
-from conftest import Pipeline
+from pipeline_copy import Pipeline
 
 pytestmark = pytest.mark.slow
 
