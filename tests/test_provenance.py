@@ -87,6 +87,8 @@ def test_editing_one_mixer_concerns_its_runs_alone(package: Path) -> None:
         "mixers/base.py",
         "mixers/__init__.py",
         "kernels/chunked.py",
+        "kernels/cpu/native/scan_forward.c",
+        "kernels/gpu/scan_walk.py",
         "data/batches.py",
         "__init__.py",
     ],

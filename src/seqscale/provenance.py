@@ -122,9 +122,9 @@ def _imports(tree: ast.AST, file: Path) -> set[str]:
 def code_digest(*roots: str | Path) -> str:
     """A digest of the code that `roots` (script paths or module names) run: their files and all that those import.
 
-    Comments, docstrings and layout do not count, so polishing them reruns nothing. Mixers are imported by name at run
-    time; a rule therefore names the mixer's module among its roots, and editing one mixer's file concerns that
-    mixer's runs alone.
+    C files in a folder `native` beside one of them count whole. Python's comments, docstrings and layout do not count,
+    so polishing them reruns nothing. Mixers are imported by name at run time; a rule therefore names the mixer's module
+    among its roots, and editing one mixer's file concerns that mixer's runs alone.
 
     Raises:
         FileNotFoundError: a root that does not exist.
@@ -144,5 +144,7 @@ def code_digest(*roots: str | Path) -> str:
         tree = _without_docstrings(ast.parse(file.read_text(encoding="utf-8"), filename=str(file)))
         sources[file] = ast.unparse(tree)
         pending.extend(found for name in _imports(tree, file) if (found := _module_file(name)) is not None)
+    for folder in sorted({file.parent / "native" for file in sources}):  # C that a package compiles for itself
+        sources |= {file: file.read_text(encoding="utf-8") for file in sorted(folder.glob("*.[ch]"))}
     names = {str(f.relative_to(PACKAGE)) if f.is_relative_to(PACKAGE) else f.name: s for f, s in sources.items()}
     return digest(names)

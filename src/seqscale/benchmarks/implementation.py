@@ -10,15 +10,19 @@ import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._python_dispatch import TorchDispatchMode
 
-# The first that was seen names the implementation; attention and the LSTM come before what surrounds them.
-_SEEN = {
+from seqscale.kernels.choice import choose, noted
+
+# The first that was seen names the implementation; attention and the LSTM come before what surrounds them. This
+# package's own operations are told which of their implementations to run: None stands for that.
+_SEEN: dict[str, str | None] = {
     "aten::_scaled_dot_product_flash_attention_for_cpu": "flash_cpu",
     "aten::_scaled_dot_product_flash_attention": "flash",
     "aten::_scaled_dot_product_efficient_attention": "efficient",
     "aten::_scaled_dot_product_cudnn_attention": "cudnn",
     "aten::mkldnn_rnn_layer": "onednn",
     "aten::_cudnn_rnn": "cudnn",
-    "seqscale::selective_scan": "chunked",
+    "seqscale::selective_scan": None,
+    "seqscale::selective_state_step_": None,
     "aten::_fft_r2c": "fft",
 }
 # Where none of them was seen: what the mixer does in plain operations.
@@ -28,27 +32,46 @@ _GPU_ATTENTION = (SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SD
 
 
 class _Recorder(TorchDispatchMode):
-    """Collects the names of the operations that run."""
+    """Collects the operations that run, by name, with the implementation that they were told to use, if any."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.names: set[str] = set()
+        self.ran: dict[str, str] = {}
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False  # nothing is compiled here; True would import the compiler, a second per process
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        self.names.add(func._schema.name)
+        self.ran.setdefault(func._schema.name, _told(func, args))
         return func(*args, **(kwargs or {}))
 
 
-def observed(call: Callable[[], object], mixer: str) -> str:
-    """Run `call` once and name the implementation that it used: "flash_cpu", "cudnn", "chunked", "fft", ...
+def _told(func: Any, args: tuple[Any, ...]) -> str:
+    """The argument `implementation` of one of this package's operations, "auto" made concrete."""
+    if func.namespace != "seqscale":
+        return ""
+    given = dict(zip((a.name for a in func._schema.arguments), args, strict=False))
+    told = given.get("implementation", "")
+    x = given.get("u", given.get("x"))
+    return choose("auto", x, func._schema.name, "pytorch", ()) if told == "auto" and x is not None else told
 
-    Not in inference mode: there an operation made of others arrives here whole.
+
+def observed(call: Callable[[], object], mixer: str) -> str:
+    """Run `call` twice and name the implementation that it used: "flash_cpu", "cudnn", "triton", "cpu", "fft", ...
+
+    Once nobody looks on, for kernels that then take a shorter way and tell of it themselves; once operation by
+    operation. Not in inference mode: there an operation made of others arrives here whole.
     """
+    with noted() as shortcuts:
+        call()
+    if shortcuts:
+        return next(iter(shortcuts.values()))
     with _Recorder() as recorder:
         call()
     for operation, name in _SEEN.items():
-        if operation in recorder.names:
-            return name
+        if operation in recorder.ran:
+            return recorder.ran[operation] if name is None else name
     return _PLAIN.get(mixer, "torch")
 
 

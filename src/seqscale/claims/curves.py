@@ -21,7 +21,8 @@ from seqscale.claims.select import Notes, Tables, Untestable, as_text, curve_of,
 from seqscale.stats import fit_power_law, upper_part
 from seqscale.stats.powerlaw import LEAST_POINTS
 
-UNFUSED = {"chunked", "reference"}  # scans made of PyTorch operations: right, but far from the best there is
+# Scans and steps made of PyTorch operations: right, but far from the best there is.
+UNFUSED = {"chunked", "pytorch", "reference"}
 LEAST_RANGE = 4.0  # an exponent over less than two octaves of length says little about scaling
 
 

@@ -1,122 +1,14 @@
-"""`selective_scan`: one function, several implementations, nothing falls back silently.
-
-The bare recurrence is registered with ``torch.library`` as ``seqscale::selective_scan`` (with fake implementation,
-autograd and a FLOP formula), so that ``torch.compile``, ``FlopCounterMode`` and profilers see one operation. The cheap
-element-wise parts around it (softplus, D skip, z gate) are ordinary PyTorch here; a fused kernel may take them over.
-"""
-
-from typing import Literal, get_args
+"""`selective_scan`: one function, several implementations, nothing falls back silently."""
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
-from torch.utils.flop_counter import register_flop_formula
 
-from seqscale.kernels.chunked import plan, scan_backward, scan_forward, state_dtype
+from seqscale.kernels.packing import check_cu_seqlens, check_cu_seqlens_values
 from seqscale.kernels.reference import selective_scan_reference
+from seqscale.kernels.scan_ops import Scan, call, forward_op, resolve
+from seqscale.kernels.scan_transforms import TransformedScan
 
-Implementation = Literal["auto", "chunked", "reference"]
-
-
-@torch.library.custom_op("seqscale::selective_scan", mutates_args=())
-def _scan(
-    u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, initial_state: Tensor
-) -> tuple[Tensor, Tensor, Tensor]:
-    with torch.autocast(u.device.type, enabled=False):  # an outer autocast would round the states to bfloat16
-        return scan_forward(u, delta, A, B, C, initial_state)
-
-
-@_scan.register_fake
-def _(
-    u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, initial_state: Tensor
-) -> tuple[Tensor, Tensor, Tensor]:
-    batch, length, d_inner = u.shape
-    segment = plan(batch, length, d_inner, A.shape[1], u.device.type).segment
-    state = initial_state.new_empty(initial_state.shape, dtype=state_dtype(u))
-    starts = state.new_empty((-(-length // segment), *initial_state.shape))
-    return u.new_empty(u.shape), state, starts
-
-
-@torch.library.custom_op("seqscale::selective_scan_backward", mutates_args=())
-def _scan_backward(
-    dy: Tensor, dlast: Tensor, u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, starts: Tensor
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
-    with torch.autocast(u.device.type, enabled=False):
-        return scan_backward(dy, dlast, u, delta, A, B, C, starts)
-
-
-@_scan_backward.register_fake
-def _(
-    dy: Tensor, dlast: Tensor, u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, starts: Tensor
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
-    dA = A.new_empty(A.shape, dtype=state_dtype(u))
-    return (
-        u.new_empty(u.shape),
-        delta.new_empty(delta.shape),
-        dA,
-        B.new_empty(B.shape),
-        C.new_empty(C.shape),
-        dlast.new_empty(dlast.shape, dtype=dA.dtype),
-    )
-
-
-def _save(ctx, inputs, output) -> None:  # type: ignore[no-untyped-def]
-    u, delta, A, B, C, initial_state = inputs
-    ctx.save_for_backward(u, delta, A, B, C, output[2])
-    ctx.dtypes = (A.dtype, initial_state.dtype)
-    ctx.mark_non_differentiable(output[2])
-
-
-def _differentiate(ctx, dy, dlast, _dstarts):  # type: ignore[no-untyped-def]
-    u, delta, A, B, C, starts = ctx.saved_tensors
-    if dy is None:
-        dy = torch.zeros_like(u)
-    if dlast is None:
-        dlast = A.new_zeros(u.shape[0], *A.shape, dtype=state_dtype(u))
-    du, ddelta, dA, dB, dC, dstart = _scan_backward(dy.contiguous(), dlast, u, delta, A, B, C, starts)
-    return du, ddelta, dA.to(ctx.dtypes[0]), dB, dC, dstart.to(ctx.dtypes[1])
-
-
-_scan.register_autograd(_differentiate, setup_context=_save)
-
-
-def scan_flops(batch: int, length: int, d_inner: int, d_state: int) -> int:
-    """Floating-point operations of one forward scan: 9 per state element and token.
-
-    The count that Gu & Dao's own code uses: exp(delta A) 2, delta B u 2 and B's outer product 1, the recurrence 2,
-    the product with C 2.
-    """
-    return 9 * batch * length * d_inner * d_state
-
-
-@register_flop_formula(torch.ops.seqscale.selective_scan)
-def _scan_formula(u_shape, delta_shape, A_shape, *args, out_shape=None, **kwargs) -> int:  # type: ignore[no-untyped-def]
-    batch, length, d_inner = u_shape
-    return scan_flops(batch, length, d_inner, A_shape[1])
-
-
-@register_flop_formula(torch.ops.seqscale.selective_scan_backward)
-def _scan_backward_formula(dy, dlast, u_shape, delta, A_shape, *args, out_shape=None, **kwargs) -> int:  # type: ignore[no-untyped-def]
-    batch, length, d_inner = u_shape
-    return 2 * scan_flops(batch, length, d_inner, A_shape[1])  # the rule for all operations: backward = 2 x forward
-
-
-def _check(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, initial_state: Tensor | None) -> None:
-    if u.ndim != 3 or delta.shape != u.shape:
-        raise ValueError(
-            f"u and delta must both be (batch, length, d_inner); got {tuple(u.shape)} and {tuple(delta.shape)}"
-        )
-    batch, length, d_inner = u.shape
-    if A.ndim != 2 or A.shape[0] != d_inner:
-        raise ValueError(f"A must be (d_inner, d_state) with d_inner = {d_inner}; got {tuple(A.shape)}")
-    expected = (batch, length, A.shape[1])
-    for name, tensor in (("B", B), ("C", C)):
-        if tuple(tensor.shape) != expected:
-            raise ValueError(f"{name} must be (batch, length, d_state) = {expected}; got {tuple(tensor.shape)}")
-    if initial_state is not None and tuple(initial_state.shape) != (batch, *A.shape):
-        raise ValueError(
-            f"initial_state must be (batch, d_inner, d_state) = {(batch, *A.shape)}; got {tuple(initial_state.shape)}"
-        )
+_DTYPES = (torch.float32, torch.bfloat16, torch.float16, torch.float64)
 
 
 def selective_scan(
@@ -130,8 +22,9 @@ def selective_scan(
     delta_bias: Tensor | None = None,
     delta_softplus: bool = False,
     initial_state: Tensor | None = None,
+    cu_seqlens: Tensor | None = None,
     return_last_state: bool = False,
-    implementation: Implementation = "auto",
+    implementation: str = "auto",
 ) -> Tensor | tuple[Tensor, Tensor]:
     """The selective scan of Mamba (Gu & Dao 2023, arXiv 2312.00752, algorithm 2).
 
@@ -141,40 +34,135 @@ def selective_scan(
 
     Args:
         u: input, (batch, length, d_inner), float32, bfloat16 or float16 (state in float32), or float64 (state too).
+            Any strides, here and below.
         delta: step sizes before bias and softplus, (batch, length, d_inner).
-        A: (d_inner, d_state), negative for a stable system.
-        B, C: (batch, length, d_state).
+        A: (d_inner, d_state), real, negative for a stable system.
+        B, C: (batch, length, d_state), or (batch, length, groups, d_state), where channel d belongs to group
+            d // (d_inner // groups).
         D: (d_inner,) skip weight, or None.
         z: (batch, length, d_inner) gate, or None.
         delta_bias: (d_inner,), or None.
-        initial_state: (batch, d_inner, d_state), or None for zeros. Has a gradient.
-        return_last_state: also return h_length, (batch, d_inner, d_state), in the state's dtype. Has a gradient.
-        implementation: "auto" and "chunked" run PyTorch operations (`kernels.chunked`), "reference" the definition in
-            float64, token by token.
+        initial_state: (batch, d_inner, d_state), or None for zeros.
+        cu_seqlens: int32 or int64 (sequences + 1,), [0, end of the first sequence, ..., length]: the one batch row
+            holds several sequences, and the state starts anew at each (`kernels.packing`, also on what is checked
+            where). initial_state and the last state then have one row per sequence.
+        return_last_state: also return h_length, (batch or sequences, d_inner, d_state), in the state's dtype.
+        implementation: "auto", "triton" (CUDA, ROCm), "cpu" (compiled C), "chunked" (PyTorch operations, any device,
+            float64 too) or "reference" (the definition in float64, token by token). `kernels.choice` says what "auto"
+            takes; it never takes a slow one without a warning.
+
+    All tensors may have gradients, the last state too. Dtypes may differ (`kernels.scan_ops` has the rule): the output
+    has u's, each gradient its tensor's, and all arithmetic is done in the state's, under autocast as well.
 
     Returns:
         y (batch, length, d_inner) in u's dtype; with `return_last_state`, the pair (y, last state).
 
     Raises:
-        ValueError: shapes that do not fit, or an unknown implementation.
+        ValueError: shapes, dtypes or devices that do not fit, an unknown implementation, or a named one that cannot
+            run here.
     """
-    if implementation not in get_args(Implementation):
-        raise ValueError(
-            f"unknown implementation {implementation!r}; choose from {', '.join(get_args(Implementation))}"
-        )
-    _check(u, delta, A, B, C, initial_state)
-    if delta_bias is not None:
-        delta = delta + delta_bias
-    if delta_softplus:
-        delta = F.softplus(delta)
+    _check(u, delta, A, B, C, D, z, delta_bias, initial_state, cu_seqlens)
+    if not torch.compiler.is_compiling():  # compiled code chooses where its fake runs, and again where it runs
+        implementation = resolve(implementation, u)
     if implementation == "reference":
-        y, last = selective_scan_reference(u, delta, A, B, C, initial_state)
+        if cu_seqlens is not None:
+            check_cu_seqlens_values(cu_seqlens, u.shape[1])
+        y, last = selective_scan_reference(
+            u, delta, A, B, C, D, z, delta_bias, delta_softplus, initial_state, cu_seqlens
+        )
+        y = y.to(u.dtype)
     else:
-        start = u.new_zeros(u.shape[0], *A.shape, dtype=state_dtype(u)) if initial_state is None else initial_state
-        y, last, _ = _scan(u, delta, A, B, C, start)
-    if D is not None:
-        y = y + D * u
-    if z is not None:
-        y = y * F.silu(z)
-    y = y.to(u.dtype)
+        tensors = (u, delta, A, B, C, D, z, delta_bias, initial_state)
+        y, last = _run(tensors, cu_seqlens, delta_softplus, implementation)
     return (y, last) if return_last_state else y
+
+
+def _run(
+    tensors: tuple[Tensor | None, ...], cu_seqlens: Tensor | None, delta_softplus: bool, implementation: str
+) -> tuple[Tensor, Tensor]:
+    """`seqscale::selective_scan` by the shortest way there is in the mode that PyTorch is in."""
+    inputs = (*tensors, cu_seqlens, delta_softplus)
+    save = torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors)
+    if torch.compiler.is_compiling():
+        return forward_op(*inputs, save, implementation)[:2]
+    if torch._C._are_functorch_transforms_active():
+        return TransformedScan.apply(*inputs, True, implementation)[:2]
+    if save:
+        return Scan.apply(*inputs, True, implementation)
+    return call(forward_op, *inputs, False, implementation)[:2]
+
+
+def _check(
+    u: Tensor,
+    delta: Tensor,
+    A: Tensor,
+    B: Tensor,
+    C: Tensor,
+    D: Tensor | None,
+    z: Tensor | None,
+    delta_bias: Tensor | None,
+    initial_state: Tensor | None,
+    cu_seqlens: Tensor | None,
+) -> None:
+    """Refuse what does not fit together, in words. Every call pays for it: a few microseconds."""
+    shape = u.shape
+    if len(shape) != 3 or delta.shape != shape:
+        raise ValueError(
+            f"u and delta must both be (batch, length, d_inner); got {tuple(shape)} and {tuple(delta.shape)}"
+        )
+    batch, length, d_inner = shape
+    if A.ndim != 2 or A.shape[0] != d_inner or A.shape[1] < 1:
+        raise ValueError(f"A must be (d_inner, d_state) with d_inner = {d_inner}; got {tuple(A.shape)}")
+    d_state = A.shape[1]
+    for name, x in (("B", B), ("C", C)):
+        shared = x.shape == (batch, length, d_state)
+        if not shared and (
+            x.ndim != 4
+            or x.shape[:2] != (batch, length)
+            or x.shape[3] != d_state
+            or x.shape[2] < 1
+            or d_inner % x.shape[2]
+        ):
+            raise ValueError(
+                f"{name} must be (batch, length, d_state) = {(batch, length, d_state)}, or "
+                f"({batch}, {length}, groups, {d_state}) with d_inner = {d_inner} a multiple of groups; "
+                f"got {tuple(x.shape)}"
+            )
+    if B.shape != C.shape:
+        raise ValueError(f"B and C must have the same groups; got {tuple(B.shape)} and {tuple(C.shape)}")
+    rows = batch
+    if cu_seqlens is not None:
+        check_cu_seqlens(cu_seqlens, batch)
+        rows = cu_seqlens.shape[0] - 1
+    if z is not None and z.shape != shape:
+        raise ValueError(f"z must be shaped like u, {tuple(shape)}; got {tuple(z.shape)}")
+    for name, vector in (("D", D), ("delta_bias", delta_bias)):
+        if vector is not None and vector.shape != (d_inner,):
+            raise ValueError(f"{name} must be (d_inner,) = ({d_inner},); got {tuple(vector.shape)}")
+    if initial_state is not None and initial_state.shape != (rows, d_inner, d_state):
+        what = "batch" if cu_seqlens is None else "sequences"
+        raise ValueError(
+            f"initial_state must be ({what}, d_inner, d_state) = {(rows, d_inner, d_state)}; "
+            f"got {tuple(initial_state.shape)}"
+        )
+    device = u.device
+    for name, tensor in (
+        ("u", u),
+        ("delta", delta),
+        ("A", A),
+        ("B", B),
+        ("C", C),
+        ("D", D),
+        ("z", z),
+        ("delta_bias", delta_bias),
+        ("initial_state", initial_state),
+    ):
+        if tensor is None:
+            continue
+        if tensor.dtype not in _DTYPES:
+            allowed = ", ".join(str(d).removeprefix("torch.") for d in _DTYPES)
+            raise ValueError(f"{name} is {tensor.dtype}; allowed: {allowed} (all of them real)")
+        if tensor.device != device:
+            raise ValueError(f"all tensors must be on one device; u is on {device} and {name} on {tensor.device}")
+    if cu_seqlens is not None and cu_seqlens.device != device:
+        raise ValueError(f"all tensors must be on one device; u is on {device} and cu_seqlens on {cu_seqlens.device}")

@@ -2,9 +2,9 @@
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
-from seqscale.mixers.base import Mixer, State, linear_flops
+from seqscale.mixers.base import Linear, Mixer, State, linear_flops
 
 
 class Attention(Mixer):
@@ -23,8 +23,8 @@ class Attention(Mixer):
         self.n_heads, self.d_head, self.rope = n_heads, d_model // n_heads, rope
         if rope and self.d_head % 2:
             raise ValueError(f"rope needs an even head width; d_model / n_heads = {self.d_head}")
-        self.qkv = nn.Linear(d_model, 3 * d_model, bias=bias)
-        self.out = nn.Linear(d_model, d_model, bias=bias)
+        self.qkv = Linear(d_model, 3 * d_model, bias=bias)
+        self.out = Linear(d_model, d_model, bias=bias)
         self.out.residual_output = True  # type: ignore[assignment]
 
     def mix(self, x: Tensor, state: State | None) -> tuple[Tensor, State | None]:

@@ -6,6 +6,10 @@ from typing import Any, overload
 import torch
 from torch import Tensor, nn
 
+# every model's linear layers: the library that is fast on this processor is fast for all of them, or for none
+from seqscale.kernels.cpu.linear import Linear as Linear
+from seqscale.kernels.cpu.linear import linear as linear
+
 State = dict[str, Any]
 """What a mixer carries from token to token: tensors by name (and, for a cache, how much of it is filled)."""
 

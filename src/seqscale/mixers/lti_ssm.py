@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from seqscale.kernels import complex_powers, diagonal_ssm_kernel, fft_convolution
-from seqscale.mixers.base import Mixer, State, linear_flops
+from seqscale.mixers.base import Linear, Mixer, State, linear_flops
 
 
 class LTISSM(Mixer):
@@ -32,8 +32,8 @@ class LTISSM(Mixer):
         self.d_state, self.d_inner = d_state, expand * d_model
         shape = (self.d_inner, d_state // 2)
 
-        self.in_proj = nn.Linear(d_model, 2 * self.d_inner, bias=False)
-        self.out_proj = nn.Linear(self.d_inner, d_model, bias=False)
+        self.in_proj = Linear(d_model, 2 * self.d_inner, bias=False)
+        self.out_proj = Linear(self.d_inner, d_model, bias=False)
         self.out_proj.residual_output = True  # type: ignore[assignment]
 
         self.log_dt = nn.Parameter(torch.empty(self.d_inner).uniform_(math.log(dt_min), math.log(dt_max)))

@@ -17,8 +17,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from seqscale.kernels import causal_conv1d, scan_flops, selective_scan, selective_state_step
+from seqscale.kernels.cpu import decode
+from seqscale.kernels.cpu.linear import Linear, linear
 from seqscale.kernels.reference import softplus_inverse
 from seqscale.mixers.base import Mixer, State, linear_flops
+
+_PLAIN = (Linear, nn.Conv1d)
 
 
 class Mamba(Mixer):
@@ -47,11 +51,11 @@ class Mamba(Mixer):
         self.d_state, self.d_conv, self.d_inner = d_state, d_conv, expand * d_model
         self.dt_rank = dt_rank or math.ceil(d_model / 16)
 
-        self.in_proj = nn.Linear(d_model, 2 * self.d_inner, bias=False)
+        self.in_proj = Linear(d_model, 2 * self.d_inner, bias=False)
         self.conv = nn.Conv1d(self.d_inner, self.d_inner, d_conv, groups=self.d_inner)
-        self.x_proj = nn.Linear(self.d_inner, self.dt_rank + 2 * d_state, bias=False)
-        self.dt_proj = nn.Linear(self.dt_rank, self.d_inner)
-        self.out_proj = nn.Linear(self.d_inner, d_model, bias=False)
+        self.x_proj = Linear(self.d_inner, self.dt_rank + 2 * d_state, bias=False)
+        self.dt_proj = Linear(self.dt_rank, self.d_inner)
+        self.out_proj = Linear(self.d_inner, d_model, bias=False)
         self.out_proj.residual_output = True  # type: ignore[assignment]
 
         self.A_log = nn.Parameter(torch.arange(1, d_state + 1, dtype=torch.float32).log().repeat(self.d_inner, 1))
@@ -62,19 +66,23 @@ class Mamba(Mixer):
             self.dt_proj.bias.copy_(softplus_inverse(dt))
         for parameter in (self.A_log, self.D, self.dt_proj.bias):
             parameter.no_weight_decay = True  # type: ignore[attr-defined]
+        self._native = decode.Weights(d_model, self.d_inner, d_state, d_conv, self.dt_rank)
 
     def _select(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """What depends on the input: delta before bias and softplus, B, C; and A beside them."""
         low, B, C = self.x_proj(x).split([self.dt_rank, self.d_state, self.d_state], dim=-1)
-        delta = F.linear(low, self.dt_proj.weight)  # the bias joins inside the scan, in float32
+        delta = linear(low, self.dt_proj.weight)  # the bias joins inside the scan, in float32
         return delta, B, C, -torch.exp(self.A_log)
 
     def mix(self, x: Tensor, state: State | None) -> tuple[Tensor, State | None]:
         x, z = self.in_proj(x).chunk(2, dim=-1)
         x, conv_state = causal_conv1d(
-            x, self.conv.weight.squeeze(1), self.conv.bias, None if state is None else state["conv"]
+            x,
+            self.conv.weight.squeeze(1),
+            self.conv.bias,
+            None if state is None else state["conv"],
+            activation="silu",
         )
-        x = F.silu(x)
         delta, B, C, A = self._select(x)
         y, ssm_state = selective_scan(
             x,
@@ -92,6 +100,10 @@ class Mamba(Mixer):
         return self.out_proj(y), {"conv": conv_state, "ssm": ssm_state}
 
     def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
+        weights = self._native_weights() if decode.applies(x) else None
+        if weights is not None:
+            y, conv_state, ssm_state = decode.mamba_step(x, state["conv"], state["ssm"], weights)
+            return y, {"conv": conv_state, "ssm": ssm_state}
         x, z = self.in_proj(x).chunk(2, dim=-1)
         window = torch.cat([state["conv"].to(x.dtype), x.unsqueeze(1)], dim=1)
         x = F.silu(torch.einsum("bkc,ck->bc", window, self.conv.weight.squeeze(1)) + self.conv.get_parameter("bias"))
@@ -100,6 +112,21 @@ class Mamba(Mixer):
             state["ssm"], x, delta, A, B, C, D=self.D, z=z, delta_bias=self.dt_proj.bias, delta_softplus=True
         )
         return self.out_proj(y), {"conv": window[:, 1:], "ssm": ssm_state}
+
+    def _native_weights(self) -> bytes | None:
+        """The parameters for `decode.mamba_step`; None when this mixer is not what that computes.
+
+        Through the dictionaries, because attribute access on modules costs more than the arithmetic of a small mixer.
+        """
+        modules, own = self._modules, self._parameters
+        tensors: list[Tensor | None] = []
+        for name in ("in_proj", "conv", "x_proj", "dt_proj", "out_proj"):
+            module = modules[name]
+            if module is None or type(module) not in _PLAIN or module._forward_hooks or module._forward_pre_hooks:
+                return None  # exchanged or watched by somebody, who must be asked
+            parameters = module._parameters
+            tensors += (parameters["weight"], parameters["bias"])
+        return self._native.packed((*tensors, own["A_log"], own["D"]))
 
     def init_state(self, batch: int, length_max: int, device: torch.device, dtype: torch.dtype) -> State:
         wide = torch.float64 if dtype == torch.float64 else torch.float32  # the state is never kept in half precision

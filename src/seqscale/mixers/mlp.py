@@ -2,9 +2,9 @@
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
-from seqscale.mixers.base import Mixer, State, linear_flops
+from seqscale.mixers.base import Linear, Mixer, State, linear_flops
 
 
 class MLP(Mixer):
@@ -17,8 +17,8 @@ class MLP(Mixer):
     def __init__(self, d_model: int, *, expand: int = 4) -> None:
         super().__init__(d_model)
         self.hidden = expand * d_model
-        self.up = nn.Linear(d_model, self.hidden)
-        self.down = nn.Linear(self.hidden, d_model)
+        self.up = Linear(d_model, self.hidden)
+        self.down = Linear(self.hidden, d_model)
         self.down.residual_output = True  # type: ignore[assignment]
 
     def mix(self, x: Tensor, state: State | None) -> tuple[Tensor, State | None]:

@@ -5,7 +5,7 @@ from typing import overload
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from seqscale.mixers.base import Mixer, State, linear_flops
+from seqscale.mixers.base import Linear, Mixer, State, linear_flops
 
 NORMS = {"layernorm": nn.LayerNorm, "rmsnorm": nn.RMSNorm}
 
@@ -16,8 +16,8 @@ class GELUMLP(nn.Module):
     def __init__(self, d_model: int) -> None:
         super().__init__()
         self.d_model, self.hidden = d_model, 4 * d_model
-        self.up = nn.Linear(d_model, self.hidden)
-        self.down = nn.Linear(self.hidden, d_model)
+        self.up = Linear(d_model, self.hidden)
+        self.down = Linear(self.hidden, d_model)
         self.down.residual_output = True  # type: ignore[assignment]
 
     def forward(self, x: Tensor) -> Tensor:
@@ -33,8 +33,8 @@ class SwiGLU(nn.Module):
     def __init__(self, d_model: int) -> None:
         super().__init__()
         self.d_model, self.hidden = d_model, 2 * round(4 * d_model / 3)
-        self.gate_up = nn.Linear(d_model, 2 * self.hidden, bias=False)
-        self.down = nn.Linear(self.hidden, d_model, bias=False)
+        self.gate_up = Linear(d_model, 2 * self.hidden, bias=False)
+        self.down = Linear(self.hidden, d_model, bias=False)
         self.down.residual_output = True  # type: ignore[assignment]
 
     def forward(self, x: Tensor) -> Tensor:

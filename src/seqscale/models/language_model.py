@@ -5,10 +5,9 @@ from dataclasses import dataclass
 from typing import overload
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from seqscale.mixers.base import Mixer, State, linear_flops
+from seqscale.mixers.base import Mixer, State, linear, linear_flops
 from seqscale.models.blocks import NORMS, Block
 
 
@@ -74,7 +73,7 @@ class LanguageModel(nn.Module):
             else:
                 x, following = block(x, state.layers[index])
                 layers.append(following)
-        logits = F.linear(self.norm(x), self.embedding.weight)
+        logits = linear(self.norm(x), self.embedding.weight)
         return logits if state is None else (logits, ModelState(start + tokens.shape[1], layers))
 
     def step(self, tokens: Tensor, state: ModelState) -> tuple[Tensor, ModelState]:
@@ -84,7 +83,7 @@ class LanguageModel(nn.Module):
         for block, old in zip(self.blocks, state.layers, strict=True):
             x, following = block.step(x, old)  # type: ignore[operator]
             layers.append(following)
-        return F.linear(self.norm(x), self.embedding.weight), ModelState(state.position + 1, layers)
+        return linear(self.norm(x), self.embedding.weight), ModelState(state.position + 1, layers)
 
     def _embed(self, tokens: Tensor, start: int) -> Tensor:
         x = self.embedding(tokens)
