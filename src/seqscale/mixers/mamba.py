@@ -22,8 +22,6 @@ from seqscale.kernels.cpu.linear import Linear, linear
 from seqscale.kernels.reference import softplus_inverse
 from seqscale.mixers.base import Mixer, State, linear_flops
 
-_PLAIN = (Linear, nn.Conv1d)
-
 
 class Mamba(Mixer):
     """in_proj -> (x, z); x: causal convolution, SiLU, selective scan; times SiLU(z); out_proj.
@@ -66,7 +64,7 @@ class Mamba(Mixer):
             self.dt_proj.bias.copy_(softplus_inverse(dt))
         for parameter in (self.A_log, self.D, self.dt_proj.bias):
             parameter.no_weight_decay = True  # type: ignore[attr-defined]
-        self._native = decode.Weights(d_model, self.d_inner, d_state, d_conv, self.dt_rank)
+        self.native = decode.Layer((d_model, self.d_inner, d_state, d_conv, self.dt_rank), (Linear, nn.Linear))
 
     def _select(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """What depends on the input: delta before bias and softplus, B, C; and A beside them."""
@@ -100,10 +98,10 @@ class Mamba(Mixer):
         return self.out_proj(y), {"conv": conv_state, "ssm": ssm_state}
 
     def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
-        weights = self._native_weights() if decode.applies(x) else None
-        if weights is not None:
-            y, conv_state, ssm_state = decode.mamba_step(x, state["conv"], state["ssm"], weights)
-            return y, {"conv": conv_state, "ssm": ssm_state}
+        layer = self.native.packed(self) if decode.applies(x) else None
+        if layer is not None:
+            y, following = decode.mamba_step(x, [(state["conv"], state["ssm"])], [layer], self.native.sizes)
+            return y, {"conv": following[0][0], "ssm": following[0][1]}
         x, z = self.in_proj(x).chunk(2, dim=-1)
         window = torch.cat([state["conv"].to(x.dtype), x.unsqueeze(1)], dim=1)
         x = F.silu(torch.einsum("bkc,ck->bc", window, self.conv.weight.squeeze(1)) + self.conv.get_parameter("bias"))
@@ -112,21 +110,6 @@ class Mamba(Mixer):
             state["ssm"], x, delta, A, B, C, D=self.D, z=z, delta_bias=self.dt_proj.bias, delta_softplus=True
         )
         return self.out_proj(y), {"conv": window[:, 1:], "ssm": ssm_state}
-
-    def _native_weights(self) -> bytes | None:
-        """The parameters for `decode.mamba_step`; None when this mixer is not what that computes.
-
-        Through the dictionaries, because attribute access on modules costs more than the arithmetic of a small mixer.
-        """
-        modules, own = self._modules, self._parameters
-        tensors: list[Tensor | None] = []
-        for name in ("in_proj", "conv", "x_proj", "dt_proj", "out_proj"):
-            module = modules[name]
-            if module is None or type(module) not in _PLAIN or module._forward_hooks or module._forward_pre_hooks:
-                return None  # exchanged or watched by somebody, who must be asked
-            parameters = module._parameters
-            tensors += (parameters["weight"], parameters["bias"])
-        return self._native.packed((*tensors, own["A_log"], own["D"]))
 
     def init_state(self, batch: int, length_max: int, device: torch.device, dtype: torch.dtype) -> State:
         wide = torch.float64 if dtype == torch.float64 else torch.float32  # the state is never kept in half precision

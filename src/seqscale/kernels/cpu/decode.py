@@ -1,19 +1,22 @@
-"""Decoding: a whole Mamba mixer for one token per row in a single native call (`native/decode.c`).
+"""Decoding: a stack of Mamba blocks, or one mixer, for one token per row in a single native call (`native/decode.c`).
 
 Called operation by operation, a step of a small mixer spends its time on the way from Python to the arithmetic and
-back: some twenty operations of a few microseconds each, around one microsecond of work.
+back: some twenty operations of a few microseconds each, around a few microseconds of work. The same goes for what is
+written here, so it looks at as little as is safe.
 """
 
 import struct
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from seqscale.kernels.cpu import build
 
-_WEIGHTS = struct.Struct("17q")  # struct mamba of native/decode.c
-_TOKEN = struct.Struct("8q")  # struct token
+_TOKEN = struct.Struct("10q")  # struct token of native/decode.c
+_LAYER = struct.Struct("qd14q")  # struct layer
+_STATES = struct.Struct("4q")  # struct states
+_NORMS: dict[type | None, int] = {None: 0, nn.LayerNorm: 1, nn.RMSNorm: 2}
 MOST_ROWS = 16  # beyond, the ordinary path's matrix products are faster
 
 
@@ -33,54 +36,113 @@ def applies(x: Tensor) -> bool:
     )
 
 
-class Weights:
-    """The parameters of one mixer as the native code takes them.
+class Layer:
+    """A mixer, and maybe a norm before it, as the native code takes them: addresses of all parameters.
 
-    They are looked at by address on every step, so that a mixer whose parameters move (to another device or dtype, or
-    exchanged) is never served from where they were.
+    The addresses are looked up for every token, and so is whether a module was exchanged or has got a hook. What is
+    packed is therefore never out of date, wherever the parameters have gone meanwhile.
     """
 
-    def __init__(self, d_model: int, d_inner: int, d_state: int, d_conv: int, dt_rank: int) -> None:
-        self._sizes = (d_model, d_inner, d_state, d_conv, dt_rank)
-        self._pointers: tuple[int, ...] = ()
-        self._packed = b""
+    def __init__(self, sizes: tuple[int, int, int, int, int], linear: tuple[type[nn.Linear], ...]) -> None:
+        """`sizes`: d_model, d_inner, d_state, d_conv, dt_rank. `linear`: classes that compute what nn.Linear does."""
+        self.sizes = sizes
+        self._linear = linear
+        self._norm: nn.Module | None = None
+        self._modules: list[nn.Module | None] = []
+        self._hooks: list[dict[int, object]] = []
+        self._present: list[tuple[dict[str, Tensor | None], str]] = []
+        self._absent: list[dict[str, Tensor | None]] = []
+        self._pointers: list[int] = []
+        self._packed: bytes | None = None
 
-    def packed(self, tensors: Sequence[Tensor | None]) -> bytes | None:
-        """`tensors`: weight and bias of in_proj, conv, x_proj, dt_proj and out_proj, then A_log and D.
+    def packed(self, mixer: nn.Module, norm: nn.Module | None = None) -> bytes | None:
+        """For `mamba_step`: y = mixer(x), or with a norm y = x + mixer(norm(x)).
 
-        None when they are not what the native code takes: float32 on the CPU, contiguous.
+        None when this is not what the native code computes: a module of another class, a hook, or a parameter that is
+        not float32, contiguous, on the CPU.
+
+        Args:
+            mixer: in_proj, conv, x_proj, dt_proj, out_proj, A_log and D are its modules and parameters.
+            norm: a LayerNorm or RMSNorm over d_model.
         """
-        pointers = tuple([0 if x is None else x.data_ptr() for x in tensors])
+        if norm is not self._norm or [*mixer._modules.values()] != self._modules:
+            self._look(mixer, norm)
+        for parameters in self._absent:
+            if parameters["bias"] is not None:
+                self._look(mixer, norm)
+                break
+        if any(self._hooks):
+            return None
+        try:
+            pointers = [parameters[name].data_ptr() for parameters, name in self._present]  # type: ignore[union-attr]
+        except AttributeError:  # one of them is None now
+            self._look(mixer, norm)
+            return self.packed(mixer, norm)
         if pointers != self._pointers:
-            self._packed = b""
-            if all(x is None or _plain(x) for x in tensors):
-                self._packed = _WEIGHTS.pack(*self._sizes, *pointers)
+            self._packed = self._pack(mixer, norm)
             self._pointers = pointers
-        return self._packed or None
+        return self._packed
+
+    def _look(self, mixer: nn.Module, norm: nn.Module | None) -> None:
+        """Remember where everything is to be found."""
+        self._norm, self._modules, self._pointers = norm, [*mixer._modules.values()], []
+        modules = [module for module in (*self._modules, norm) if module is not None]
+        self._hooks = [hooks for m in modules for hooks in (m._forward_hooks, m._forward_pre_hooks)]  # type: ignore[misc]
+        places = [(m._parameters, name) for m in modules for name in m._parameters]
+        places += [(mixer._parameters, name) for name in ("A_log", "D")]
+        self._present = [(parameters, name) for parameters, name in places if parameters[name] is not None]
+        self._absent = [parameters for parameters, name in places if parameters[name] is None and name == "bias"]
+
+    def _pack(self, mixer: nn.Module, norm: nn.Module | None) -> bytes | None:
+        parts = dict(mixer._modules)
+        linear = [parts.get(name) for name in ("in_proj", "x_proj", "dt_proj", "out_proj")]
+        conv = parts.get("conv")
+        if any(type(module) not in self._linear for module in linear) or type(conv) is not nn.Conv1d:
+            return None
+        epsilon = 0.0
+        if norm is not None:
+            if type(norm) not in _NORMS or norm.normalized_shape != (self.sizes[0],):
+                return None
+            assert isinstance(norm, nn.LayerNorm | nn.RMSNorm)
+            epsilon = torch.finfo(torch.float32).eps if norm.eps is None else norm.eps
+        tensors: list[Tensor | None] = []
+        for module in (norm, linear[0], conv, linear[1], linear[2], linear[3]):
+            own = {} if module is None else module._parameters
+            tensors += (own.get("weight"), own.get("bias"))
+        tensors += (mixer._parameters["A_log"], mixer._parameters["D"])
+        if not all(x is None or _plain(x) for x in tensors):
+            return None
+        pointers = [0 if x is None else x.data_ptr() for x in tensors]
+        return _LAYER.pack(_NORMS[None if norm is None else type(norm)], epsilon, *pointers)
 
 
 def _plain(x: Tensor) -> bool:
     return x.dtype is torch.float32 and x.is_cpu and x.is_contiguous()
 
 
-def mamba_step(x: Tensor, conv: Tensor, ssm: Tensor, weights: bytes) -> tuple[Tensor, Tensor, Tensor]:
-    """One token through a Mamba mixer.
+def mamba_step(
+    x: Tensor, states: Sequence[tuple[Tensor, Tensor]], layers: Sequence[bytes], sizes: tuple[int, int, int, int, int]
+) -> tuple[Tensor, list[tuple[Tensor, Tensor]]]:
+    """One token through one mixer or a stack of blocks.
 
     Args:
         x: (batch, d_model), for which `applies` holds.
-        conv: (batch, d_conv - 1, d_inner), the last inputs of the convolution.
-        ssm: (batch, d_inner, d_state).
-        weights: from `Weights.packed`.
+        states: of each layer, conv (batch, d_conv - 1, d_inner), the last inputs of the convolution, and ssm (batch,
+            d_inner, d_state).
+        layers: from `Layer.packed`, all of the same `sizes`.
 
     Returns:
-        y (batch, d_model) and the next `conv` and `ssm`, in float32; all new tensors.
+        y (batch, d_model) and the next states, in float32; all new tensors.
     """
-    x, conv, ssm = x.contiguous(), conv.float().contiguous(), ssm.float().contiguous()
-    y, next_conv, next_ssm = torch.empty_like(x), torch.empty_like(conv), torch.empty_like(ssm)
-    token = _TOKEN.pack(
-        torch.get_num_threads(), x.shape[0], x.data_ptr(), conv.data_ptr(), ssm.data_ptr(),
-        y.data_ptr(), next_conv.data_ptr(), next_ssm.data_ptr(),
-    )  # fmt: skip
-    if build.load().seqscale_mamba_step(weights, token):
+    if not all([_plain(conv) and _plain(ssm) for conv, ssm in states]):
+        states = [(conv.float().contiguous(), ssm.float().contiguous()) for conv, ssm in states]
+    x, empty, pack = x.contiguous(), torch.empty_like, _STATES.pack
+    y, following = empty(x), [(empty(conv), empty(ssm)) for conv, ssm in states]
+    token = _TOKEN.pack(torch.get_num_threads(), len(layers), x.shape[0], *sizes, x.data_ptr(), y.data_ptr())
+    addresses = [
+        pack(a.data_ptr(), b.data_ptr(), c.data_ptr(), d.data_ptr())
+        for (a, b), (c, d) in zip(states, following, strict=True)
+    ]
+    if build.load().seqscale_mamba_step(token, b"".join(layers), b"".join(addresses)):
         raise MemoryError("not enough memory for a decoding step")
-    return y, next_conv, next_ssm
+    return y, following

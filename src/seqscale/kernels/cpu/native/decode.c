@@ -143,18 +143,30 @@ static void add_shards(float *target, const float *shares, int64_t shards, int64
             target[r + i] += bias[i];
 }
 
+INLINE vf first_lanes(vf x, int many) {
+    for (int i = many; i < WIDTH; i++)
+        x[i] = 0;
+    return x;
+}
+
 static void normalise(const struct token *m, const struct layer *l, const float *x, float *y) {
-    for (int64_t r = 0; r < m->rows; r++, x += m->d_model, y += m->d_model) {
-        double sum = 0, squares = 0;
-        if (l->norm == LAYER_NORM)
-            for (int64_t i = 0; i < m->d_model; i++)
-                sum += x[i];
-        const double mean = sum / m->d_model;
-        for (int64_t i = 0; i < m->d_model; i++)
-            squares += (x[i] - mean) * (x[i] - mean);
-        const float scale = (float)(1 / sqrt(squares / m->d_model + l->epsilon)), shift = (float)mean;
-        for (int64_t i = 0; i < m->d_model; i++)
-            y[i] = (x[i] - shift) * scale * (l->norm_weight ? l->norm_weight[i] : 1) +
+    const int64_t many = m->d_model;
+    for (int64_t r = 0; r < m->rows; r++, x += many, y += many) {
+        vf sums = {0}, squares = {0};
+        float mean = 0;
+        if (l->norm == LAYER_NORM) {
+            for (int64_t i = 0; i < many; i += WIDTH)
+                sums += load_lanes(x + i, many - i < WIDTH ? (int)(many - i) : WIDTH);
+            mean = sum_of_lanes(sums) / (float)many;
+        }
+        for (int64_t i = 0; i < many; i += WIDTH) {
+            const int lanes = many - i < WIDTH ? (int)(many - i) : WIDTH;
+            const vf off = load_lanes(x + i, lanes) - mean;
+            squares += lanes == WIDTH ? off * off : first_lanes(off * off, lanes);
+        }
+        const float scale = 1 / sqrtf(sum_of_lanes(squares) / (float)many + (float)l->epsilon);
+        for (int64_t i = 0; i < many; i++)
+            y[i] = (x[i] - mean) * scale * (l->norm_weight ? l->norm_weight[i] : 1) +
                    (l->norm_bias ? l->norm_bias[i] : 0);
     }
 }
@@ -210,7 +222,9 @@ int seqscale_mamba_step(const struct token *m, const struct layer *layers, const
     struct work w = {.each = channels_of_shard(m)};
     w.shards = (wide + w.each - 1) / w.each;
     w.own_floats = 2 * size + m->rows * low + m->d_conv * WIDTH + 64;
-    float *memory = scratch(sizeof(float) * (m->rows * (3 * wide + w.shards * low) + w.shards * (size + w.own_floats) + 96));
+    const int64_t floats = m->rows * (3 * wide + w.shards * low) + w.shards * (size + w.own_floats) + 96;
+    const int64_t threads = m->threads < w.shards ? m->threads : w.shards;
+    float *memory = scratch(sizeof(float) * floats);
     if (!memory)
         return 1;
     w.xz = take(&memory, m->rows * 2 * wide);
@@ -218,7 +232,7 @@ int seqscale_mamba_step(const struct token *m, const struct layer *layers, const
     w.low_shares = take(&memory, w.shards * m->rows * low);
     w.out_shares = take(&memory, w.shards * size);
     w.own = memory;
-#pragma omp parallel num_threads((int)(m->threads < w.shards ? m->threads : w.shards)) if (m->threads > 1 && w.shards > 1)
+#pragma omp parallel num_threads((int)threads) if (threads > 1)
     {
         const float_mode mode = flush_denormals();
         for (int64_t i = 0; i < m->layers; i++) {
@@ -232,14 +246,14 @@ int seqscale_mamba_step(const struct token *m, const struct layer *layers, const
                     receive(m, l - 1, &w, x);
                 if (l->norm != NO_NORM)
                     normalise(m, l, x, normed);
-                first_half(m, l, states + i, &w, k, k * w.each, k * w.each + w.each < wide ? k * w.each + w.each : wide,
-                           l->norm == NO_NORM ? x : normed, own);
+                const int64_t from = k * w.each, to = from + w.each < wide ? from + w.each : wide;
+                first_half(m, l, states + i, &w, k, from, to, l->norm == NO_NORM ? x : normed, own);
             }
 #pragma omp for schedule(static)
             for (int64_t k = 0; k < w.shards; k++) {
                 float *own = w.own + k * w.own_floats + 2 * ((size + 15) & ~(int64_t)15);
-                second_half(m, l, states + i, &w, k, k * w.each,
-                            k * w.each + w.each < wide ? k * w.each + w.each : wide, own);
+                const int64_t from = k * w.each, to = from + w.each < wide ? from + w.each : wide;
+                second_half(m, l, states + i, &w, k, from, to, own);
             }
         }
         restore_denormals(mode);
