@@ -7,6 +7,7 @@ written here, so it looks at as little as is safe.
 
 import struct
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -88,7 +89,7 @@ class Layer:
         self._norm, self._modules, self._pointers = norm, [*mixer._modules.values()], []
         modules = [module for module in (*self._modules, norm) if module is not None]
         self._hooks = [hooks for m in modules for hooks in (m._forward_hooks, m._forward_pre_hooks)]  # type: ignore[misc]
-        places = [(m._parameters, name) for m in modules for name in m._parameters]
+        places: list[tuple[Any, str]] = [(m._parameters, name) for m in modules for name in m._parameters]
         places += [(mixer._parameters, name) for name in ("A_log", "D")]
         self._present = [(parameters, name) for parameters, name in places if parameters[name] is not None]
         self._absent = [parameters for parameters, name in places if parameters[name] is None and name == "bias"]
@@ -134,7 +135,7 @@ def mamba_step(
     Returns:
         y (batch, d_model) and the next states, in float32; all new tensors.
     """
-    if not all([_plain(conv) and _plain(ssm) for conv, ssm in states]):
+    if not all(_plain(conv) and _plain(ssm) for conv, ssm in states):
         states = [(conv.float().contiguous(), ssm.float().contiguous()) for conv, ssm in states]
     x, empty, pack = x.contiguous(), torch.empty_like, _STATES.pack
     y, following = empty(x), [(empty(conv), empty(ssm)) for conv, ssm in states]
