@@ -9,6 +9,8 @@ from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before PyTorch is loaded: tests are small, threads only get in the way
 os.environ["HF_HUB_OFFLINE"] = "1"
+if not any(os.path.exists(device) for device in ("/dev/nvidiactl", "/dev/kfd")):
+    os.environ["TRITON_INTERPRET"] = "1"  # no GPU: kernels run in Triton's interpreter; before anything imports triton
 os.environ.pop("SEQSCALE_MIRROR", None)  # a mirror on this machine must not decide what a test sees
 
 import pytest

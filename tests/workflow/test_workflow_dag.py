@@ -107,7 +107,8 @@ def test_a_given_rate_for_one_model_reruns_that_models_runs(edited: Pipeline) ->
 
 
 def test_editing_a_mixers_code_reruns_that_mixers_runs(edited: Pipeline) -> None:
-    replace(edited.folder / "src/seqscale/mixers/mamba.py", "x = F.silu(x)", "x = F.silu(x) + 0.0")
+    line = "delta = linear(low, self.dt_proj.weight)"
+    replace(edited.folder / "src/seqscale/mixers/mamba.py", line, f"{line} + 0.0")
     # 2 search runs, 3 + 2 seeds, 5 benchmark suites
     assert edited.jobs() == {"search": 2, "choose_rate": 1, "train": 5, "evaluate": 5, "bench": 5, **DOWNSTREAM}
 

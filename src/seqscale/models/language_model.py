@@ -9,7 +9,6 @@ from torch import Tensor, nn
 
 from seqscale.mixers.base import Mixer, State, linear, linear_flops
 from seqscale.models.blocks import NORMS, Block
-from seqscale.models.together import step_together
 
 
 @dataclass
@@ -80,14 +79,10 @@ class LanguageModel(nn.Module):
     def step(self, tokens: Tensor, state: ModelState) -> tuple[Tensor, ModelState]:
         """One token per sequence, (batch,) -> logits (batch, vocab_size), and the next state."""
         x = self._embed(tokens.unsqueeze(1), state.position).squeeze(1)
-        together = step_together(self.blocks, x, state.layers)
-        if together is not None:
-            x, layers = together
-        else:
-            layers = []
-            for block, old in zip(self.blocks, state.layers, strict=True):
-                x, following = block.step(x, old)  # type: ignore[operator]
-                layers.append(following)
+        layers: list[State] = []
+        for block, old in zip(self.blocks, state.layers, strict=True):
+            x, following = block.step(x, old)  # type: ignore[operator]
+            layers.append(following)
         return linear(self.norm(x), self.embedding.weight), ModelState(state.position + 1, layers)
 
     def _embed(self, tokens: Tensor, start: int) -> Tensor:
