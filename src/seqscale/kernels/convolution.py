@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from seqscale.kernels import conv_pytorch
-from seqscale.kernels.conv_ops import Convolution, call, forward_op, resolve
+from seqscale.kernels.conv_ops import Convolution, forward_op, forward_unrecorded, resolve
 from seqscale.kernels.packing import check_cu_seqlens, check_cu_seqlens_values
 from seqscale.kernels.reference import causal_conv1d_reference
 
@@ -67,7 +67,7 @@ def causal_conv1d(
         return forward_op(*inputs)
     if torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in inputs[:4]):  # type: ignore[union-attr]
         return Convolution.apply(*inputs)
-    return call(forward_op, *inputs)
+    return forward_unrecorded(*inputs)
 
 
 def _reference(

@@ -5,7 +5,7 @@ from torch import Tensor
 
 from seqscale.kernels.packing import check_cu_seqlens, check_cu_seqlens_values
 from seqscale.kernels.reference import selective_scan_reference
-from seqscale.kernels.scan_ops import Scan, call, forward_op, resolve
+from seqscale.kernels.scan_ops import Scan, forward_op, forward_unrecorded, resolve
 from seqscale.kernels.scan_transforms import TransformedScan
 
 _DTYPES = (torch.float32, torch.bfloat16, torch.float16, torch.float64)
@@ -89,7 +89,7 @@ def _run(
         return TransformedScan.apply(*inputs, True, implementation)[:2]
     if save:
         return Scan.apply(*inputs, True, implementation)
-    return call(forward_op, *inputs, False, implementation)[:2]
+    return forward_unrecorded(*inputs, False, implementation)[:2]
 
 
 def _check(

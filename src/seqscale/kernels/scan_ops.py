@@ -23,6 +23,7 @@ from torch import Tensor
 from seqscale.kernels import chunked
 from seqscale.kernels.choice import choose
 from seqscale.kernels.chunked import state_dtype
+from seqscale.kernels.dispatch import call
 from seqscale.kernels.flops import count, scan_flops
 from seqscale.kernels.packing import check_cu_seqlens_values
 
@@ -218,18 +219,10 @@ def differentiate(
     """Gradients of the forward's arguments, each in its argument's dtype."""
     *inputs, saved = ctx.saved_tensors
     args = (dout, dlast, *inputs, ctx.delta_softplus, saved, ctx.implementation)
-    gradients = call(backward_op, *args) if backward is None else backward(*args)
+    gradients = call(backward_op, _backward, *args) if backward is None else backward(*args)
     # those of A, D, delta_bias and initial_state come in the state's dtype
     found = [None if t is None else _to(g, t.dtype) for t, g in zip(inputs, gradients, strict=False)]
     return (*found, None, None, None, None)
-
-
-def call(operation: Any, *args: Any) -> Any:
-    """Call an operation past its autograd registration where there is nothing to record; it costs 10 us."""
-    if torch.is_grad_enabled():
-        return operation(*args)
-    with torch._C._AutoDispatchBelowAutograd():
-        return operation(*args)
 
 
 def differentiate_twice(ctx: Any, *_: Any) -> None:
@@ -242,13 +235,15 @@ torch.library.register_autograd("seqscale::selective_scan", differentiate, setup
 torch.library.register_autograd("seqscale::selective_scan_backward", differentiate_twice, lib=LIBRARY)
 
 
+forward_unrecorded = functools.partial(call, forward_op, _forward)  # for where no gradients are recorded
+
+
 class Scan(torch.autograd.Function):
     """What `register_autograd` makes, in fewer layers: 40 us less per forward and backward."""
 
     @staticmethod
     def forward(ctx: Any, *inputs: Any) -> tuple[Tensor, Tensor]:  # type: ignore[override]
-        with torch._C._AutoDispatchBelowAutograd():
-            output = forward_op(*inputs)
+        output = forward_unrecorded(*inputs)
         keep(ctx, inputs, output)
         return output[0], output[1]
 

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from seqscale.kernels.choice import choose
+from seqscale.kernels.dispatch import seen_by_pytorch
 from seqscale.kernels.flops import count, scan_flops
 
 _ALLOWED = ("triton", "cpu", "pytorch")
@@ -109,14 +110,6 @@ def selective_state_step_(
         with torch.no_grad():
             return torch.ops.seqscale.selective_state_step_(*inputs, implementation)
     return _run(*inputs, implementation)
-
-
-def seen_by_pytorch(state: Tensor) -> bool:
-    """Whether somebody looks on who must see one operation: a compiler, a mode such as FlopCounterMode, a fake tensor.
-
-    Otherwise the kernel is called past the dispatcher, whose layers cost as much as a whole step on a CPU.
-    """
-    return torch.compiler.is_compiling() or type(state) is not Tensor or torch._C._len_torch_dispatch_stack() > 0
 
 
 def _run(

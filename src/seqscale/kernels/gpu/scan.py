@@ -2,7 +2,7 @@
 
     forward, many channels       walk (whole sequences)
     forward, few channels        walk (summaries of chunks) -> carry -> walk (y)
-    backward                     recompute -> carry, reversed -> gradient -> reduce (rows), reduce (parameters)
+    backward                     recompute -> carry, reversed -> gradient -> reduce
 
 What the forward keeps for the backward is the state at each chunk's start. scan_plan.py says how the work is cut; each
 kernel is explained in its own file, and the whole in kernels/README.md.
@@ -19,7 +19,7 @@ from seqscale.kernels.gpu.scan_carry import carry_kernel
 from seqscale.kernels.gpu.scan_gradient import gradient_kernel
 from seqscale.kernels.gpu.scan_plan import BLOCK, KEEP_EVERY, WORKSPACE_BYTES, chunking, plan
 from seqscale.kernels.gpu.scan_recompute import recompute_kernel
-from seqscale.kernels.gpu.scan_reduce import reduce_parameters_kernel, reduce_rows_kernel
+from seqscale.kernels.gpu.scan_reduce import reduce_kernel
 from seqscale.kernels.gpu.scan_walk import walk_kernel
 from seqscale.kernels.packing import chunk_table
 
@@ -33,7 +33,7 @@ WIDEN_FROM = 2**17  # elements of B from which it pays to widen it once, before 
 
 _walk, _carry = Launcher(walk_kernel), Launcher(carry_kernel)
 _recompute, _gradient = Launcher(recompute_kernel), Launcher(gradient_kernel)
-_reduce_rows, _reduce_parameters = Launcher(reduce_rows_kernel), Launcher(reduce_parameters_kernel)
+_reduce = Launcher(reduce_kernel)
 
 
 def saved_shape(
@@ -209,13 +209,15 @@ def _backward(
 
     dB = call.B.new_empty(call.B.shape, dtype=B_dtype)
     dC = call.C.new_empty(call.C.shape, dtype=C_dtype)
-    arguments = (part_B, part_C, dB, dC, p.blocks, tokens * N, N, p.groups, _ROWS)
-    reduced = (key, B_dtype, C_dtype)
-    _reduce_rows(reduced, (triton.cdiv(tokens * N, _ROWS), p.groups), arguments, num_warps=4)
     dA = call.f32(width, N)
     dD, dbias = (None if x is None else call.f32(width) for x in (call.D, call.bias))
-    arguments = (part_A, part_D, part_bias, dA, dD, dbias, p.slots, width, N, _SLOTS, BLOCK)
-    _reduce_parameters(reduced, (triton.cdiv(width, BLOCK), N), arguments, num_warps=4)
+    row_programs = triton.cdiv(tokens * N, _ROWS)
+    arguments = (
+        part_B, part_C, part_A, part_D, part_bias, dB, dC, dA, dD, dbias,
+        p.blocks, tokens * N, row_programs, p.slots, width, N, p.groups, _ROWS, _SLOTS, BLOCK,
+    )  # fmt: skip
+    programs = (triton.cdiv(width, BLOCK) * N + row_programs * p.groups,)
+    _reduce((key, B_dtype, C_dtype), programs, arguments, num_warps=4)
     return du, ddelta, dA, dB, dC, dD, dz, dbias, dinitial.transpose(1, 2)
 
 

@@ -8,7 +8,7 @@ from seqscale.kernels.gpu.scan_carry import carry_kernel
 from seqscale.kernels.gpu.scan_gradient import gradient_kernel
 from seqscale.kernels.gpu.scan_plan import BLOCK, KEEP_EVERY
 from seqscale.kernels.gpu.scan_recompute import recompute_kernel
-from seqscale.kernels.gpu.scan_reduce import reduce_parameters_kernel, reduce_rows_kernel
+from seqscale.kernels.gpu.scan_reduce import reduce_kernel
 from seqscale.kernels.gpu.scan_walk import walk_kernel
 
 _ROWS = ("u", "delta", "z", "dout", "dy", "out", "dz", "gated", "du", "ddelta")
@@ -66,7 +66,6 @@ def compile_cases() -> list[Case]:
     cases += [
         _case("carry", carry_kernel, carry | {"REVERSE": False}, ("first_slot", "leaving"), "bf16", **one),
         _case("carry-reverse", carry_kernel, carry | {"REVERSE": True}, ("first_slot",), "bf16", **one),
-        _case("reduce-rows", reduce_rows_kernel, {"BE": 512}, (), "bf16", **four),
-        _case("reduce-parameters", reduce_parameters_kernel, {"BS": 128, "BD": BLOCK}, (), "bf16", **four),
+        _case("reduce", reduce_kernel, {"BE": 512, "BS": 128, "BD": BLOCK}, (), "bf16", **four),
     ]  # fmt: skip
     return cases
