@@ -24,6 +24,9 @@ suites:
   train_step  seconds of forward, backward and AdamW
   memory      peak bytes of a forward, of forward and backward; bytes of state after LENGTH tokens
   flops       operations counted while the model runs, checked against the closed form
+  kernels     every selective scan there is, no model: "settings" are {"shapes": [[batch, d_inner, length], ...],
+              "d_states": [16], "dtypes": ["float32"]}
+"kind" names one of these where "suite" is a name of its own. "fill": TOKENS in place of "batch" keeps batch * length.
 
 A length that does not fit into memory is a row with oom = True. Timings mean something only on a machine
 that does nothing else meanwhile.
@@ -44,7 +47,7 @@ def arguments() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--suite", metavar="NAME",
-                        help="prefill, decode, train_step, memory, flops (default: what the config says)")  # fmt: skip
+                        help="the suite's name (default: what the config says)")  # fmt: skip
     parser.add_argument("--config", required=True, metavar="JSON", help="the job as JSON, or @FILE to read it from")
     parser.add_argument("--out", required=True, type=Path, metavar="STEM",
                         help="where to write, without suffix, e.g. results/bench/prefill/mamba")  # fmt: skip
@@ -75,13 +78,16 @@ def main(argv: list[str] | None = None) -> int:
     """Run the command line; 0 when the files are written, 1 when a count is wrong, 2 when the input was wrong."""
     args = arguments().parse_args(argv)
     os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # before PyTorch is loaded: its profiler talks on stderr
-    from seqscale.benchmarks import BenchConfig, CountMismatch, run_suite
+    from seqscale.benchmarks import BenchConfig, CountMismatch, KernelsConfig, run_kernels, run_suite
     from seqscale.files import atomic_write, write_json
 
     logging.basicConfig(level=logging.INFO, stream=sys.stdout, format="bench: %(message)s")
     try:
         values = read_config(args.config, args.suite)
-        table, beside = run_suite(BenchConfig.from_dict(values), resolved=values)
+        if values.get("kind", values.get("suite")) == "kernels":
+            table, beside = run_kernels(KernelsConfig.from_dict(values), resolved=values)
+        else:
+            table, beside = run_suite(BenchConfig.from_dict(values), resolved=values)
     except (OSError, ValueError) as error:
         print(f"bench: {error}", file=sys.stderr)
         return 2

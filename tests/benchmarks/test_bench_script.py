@@ -29,7 +29,7 @@ def test_it_writes_rows_and_provenance_and_nothing_else(bench: ModuleType, tmp_p
     assert sorted(path.name for path in out.parent.iterdir()) == ["lstm.csv", "lstm.json"]
     table = pd.read_csv(out.with_suffix(".csv"))
     assert list(table.columns) == list(COLUMNS)
-    assert len(table) == 4
+    assert len(table) == 6
     beside = json.loads(out.with_suffix(".json").read_text())
     assert beside["config"] == job("prefill", "lstm")
     assert beside["provenance"]["device"] == "cpu"

@@ -9,17 +9,29 @@ import torch
 from bench_jobs import DEVICES, MODELS, job
 from torch import Tensor
 
-from seqscale.benchmarks import COLUMNS, SUITES, BenchConfig, CountMismatch, run_suite
+from seqscale.benchmarks import (
+    COLUMNS,
+    KINDS,
+    BenchConfig,
+    CountMismatch,
+    KernelsConfig,
+    count_flops,
+    run_kernels,
+    run_suite,
+)
 from seqscale.benchmarks.runner import is_out_of_memory
+from seqscale.benchmarks.scans import Problem, available, bind
+from seqscale.benchmarks.suites import Bench
 from seqscale.kernels.choice import why_not
 from seqscale.models import LanguageModel, ModelSpec, build
 from seqscale.tables.bench import FILE_COLUMNS
 
 SCAN = "chunked" if why_not("cpu") else "cpu"  # without a C compiler it is made of PyTorch operations
+TIMES = [("time", "s"), ("time_per_token", "s"), ("tokens_per_second", "1/s")]
 DIRECTIONS = {
-    "prefill": {("forward", "time", "s"), ("forward", "time_per_token", "s")},
-    "decode": {("step", "time_per_token", "s")},
-    "train_step": {("forward+backward", "time", "s"), ("forward+backward", "time_per_token", "s")},
+    "prefill": {("forward", q, u) for q, u in TIMES},
+    "decode": {("step", q, u) for q, u in TIMES[1:]},
+    "train_step": {("forward+backward", q, u) for q, u in TIMES},
     "memory": {("forward", "peak_memory", "B"), ("forward+backward", "peak_memory", "B"), ("step", "state", "B")},
     "flops": {("forward", "flops", "FLOP"), ("forward+backward", "flops", "FLOP")},
 }
@@ -36,11 +48,13 @@ def test_the_columns_are_those_that_the_tables_read() -> None:
 
 @pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("model", MODELS)
-@pytest.mark.parametrize("suite", SUITES)
+@pytest.mark.parametrize("suite", KINDS)
 def test_every_suite_measures_every_model(suite: str, model: str, device: str) -> None:
     table, beside = run(suite, model, device=device)
     assert list(table.columns) == list(COLUMNS)
-    assert set(zip(table.direction, table.quantity, table.unit, strict=True)) == DIRECTIONS[suite]
+    assert set(zip(table.direction, table.quantity, table.unit, strict=True)) == DIRECTIONS[suite] | (
+        {("forward+backward", "mfu", "1")} if suite == "train_step" and device == "cuda" else set()
+    )
     for _, curve in table.groupby(["direction", "quantity"]):
         assert list(curve.length) == [8, 24]
     assert (table.suite == suite).all()
@@ -157,7 +171,7 @@ def test_out_of_memory_is_a_row_and_longer_lengths_are_not_tried(greedy: Languag
     time = table[table.quantity == "time"].set_index("length")
     assert time.oom.to_dict() == {8: False, 16: False, 32: True, 48: True}
     assert time.loc[[32, 48], ["median", "p20", "p80", "repeats"]].isna().all(axis=None)
-    assert table[table.oom].shape[0] == 4, "time and time per token"
+    assert table[table.oom].shape[0] == 2 * len(TIMES), "every quantity of both lengths"
     assert tried == [32]
     assert "length 32: out of memory" in beside["notes"][0]
     assert len(beside["notes"]) == 1
@@ -202,3 +216,52 @@ def test_a_real_failure_of_the_allocator_is_recognised() -> None:
     with pytest.raises((RuntimeError, MemoryError)) as caught:
         torch.empty(2**55, dtype=torch.float32)
     assert is_out_of_memory(caught.value)
+
+
+def test_a_call_is_filled_with_tokens() -> None:
+    values = job("prefill", lengths=[8, 32, 200])
+    values["settings"] = {"fill": 64, "lengths": [8, 32, 200]}
+    table, _ = run_suite(BenchConfig.from_dict(values | {"suite": "prefill_filled", "kind": "prefill"}))
+    time = table[table.quantity == "time_per_token"]
+    assert [*zip(time.length, time.batch, strict=True)] == [(8, 8), (32, 2), (200, 1)]
+    assert (table.suite == "prefill_filled").all()
+
+
+def test_a_mixer_alone_takes_less_than_its_model() -> None:
+    counted = {}
+    for part in ("model", "mixer"):
+        values = job("prefill", "mamba")
+        values["settings"]["part"] = part
+        config = BenchConfig.from_dict(values)
+        bench = Bench(config)
+        with torch.no_grad(), bench.inference(watched=True):
+            counted[part] = count_flops(bench.forward_call(24))
+    layers = MODELS["mamba"]["n_layers"]
+    assert 0 < counted["mixer"] * layers < counted["model"]
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_every_scan_stands_beside_the_floor(device: str) -> None:
+    values = {
+        "suite": "kernels", "settings": {"shapes": [[2, 8, 16], [1, 8, 64]], "d_states": [4], "dtypes": ["float32"]},
+        "repeats": 2, "min_seconds": 0.0, "device": device,
+    }  # fmt: skip
+    table, beside = run_kernels(KernelsConfig.from_dict(values), values)
+    assert list(table.columns) == list(COLUMNS)
+    measured = table[table.quantity == "time"]
+    names = {"floor", *available(torch.device(device))}
+    assert set(measured.implementation) == names
+    assert {"reference", "chunked"} < names
+    for (_, direction), rows in measured[measured.implementation != "floor"].groupby(["implementation", "direction"]):
+        assert [*zip(rows.batch, rows.d_inner, rows.length, strict=True)] == [(2, 8, 16), (1, 8, 64)], direction
+    assert (table["median"] > 0).all()
+    assert {"copy_rate"} <= set(table.quantity)
+    assert beside["provenance"]["device"] == device
+
+
+def test_scans_agree_before_they_are_compared() -> None:
+    device = torch.device("cpu")
+    tensors = Problem(2, 8, 33, 4, torch.float32, device).tensors()
+    results = {name: bind(scan, tensors)[0]() for name, scan in available(device).items()}
+    for name, y in results.items():
+        torch.testing.assert_close(y.float(), results["reference"].float(), rtol=1e-4, atol=1e-4, msg=name)

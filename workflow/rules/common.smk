@@ -63,6 +63,12 @@ def mixer_module(model):
     return f"seqscale.mixers.{CONFIG.models[model]['mixer']}"
 
 
+def bench_modules(wildcards):
+    """What a job runs beside the script: its mixer; the scan alone has none."""
+    alone = MATRIX.bench_kind(wildcards.suite) == "kernels"
+    return [] if alone else [mixer_module(wildcards.model)]
+
+
 def dataset_of(wildcards):
     """The prepared data of an experiment."""
     return (

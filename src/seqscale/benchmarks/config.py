@@ -7,7 +7,8 @@ from typing import Any
 
 from seqscale.models import ModelSpec
 
-SUITES = ("prefill", "decode", "train_step", "memory", "flops")
+KINDS = ("prefill", "decode", "train_step", "memory", "flops")
+PARTS = ("model", "mixer")
 PRECISIONS = ("auto", "float32", "bfloat16")
 DEVICES = ("auto", "cpu", "cuda")
 
@@ -17,9 +18,12 @@ class BenchConfig:
     """One suite for one model.
 
     Args:
-        suite: one of SUITES.
+        suite: its name, a column of the table.
         model: the architecture.
-        batch: sequences side by side.
+        kind: what is measured, one of KINDS; by default the suite's name.
+        batch: sequences side by side; or
+        fill: tokens in a call, batch * length, so that the batch shrinks as the length grows (at least one sequence).
+        part: "model", or "mixer": the first layer's mixer alone, prefill only.
         lengths: tokens per sequence (decode: tokens of context before the timed steps); sorted here.
         tokens: single steps timed at each length, decode only.
         repeats, min_seconds: a timing goes on until it has both.
@@ -30,8 +34,11 @@ class BenchConfig:
 
     suite: str
     model: ModelSpec
-    batch: int
     lengths: tuple[int, ...]
+    batch: int | None = None
+    fill: int | None = None
+    kind: str = ""
+    part: str = "model"
     tokens: int = 16
     repeats: int = 7
     min_seconds: float = 0.2
@@ -40,14 +47,21 @@ class BenchConfig:
     precision: str = "auto"
     vocab_size: int = 128
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "kind", self.kind or self.suite)
+
+    def batch_at(self, length: int) -> int:
+        """Sequences side by side at a length."""
+        return self.batch or max(1, (self.fill or 1) // length)
+
     @property
     def length_max(self) -> int:
         """The longest sequence that the model must be able to take."""
-        return max(self.lengths) + (self.tokens if self.suite == "decode" else 0)
+        return max(self.lengths) + (self.tokens if self.kind == "decode" else 0)
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "BenchConfig":
-        """From JSON: {"suite", "model": {...}, "settings": {"batch", "lengths", "tokens"}, "repeats", ...}.
+        """From JSON: {"suite", "kind", "model": {...}, "settings": {"batch", "lengths", ...}, "repeats", ...}.
 
         Raises:
             ValueError: a key that is unknown or missing, or a value that cannot be; the message names the key.
@@ -55,21 +69,27 @@ class BenchConfig:
         if not isinstance(values, dict):
             raise ValueError("the config must be a JSON object with the keys suite, model and settings")
         fields = {field.name for field in dataclasses.fields(cls)}
-        _known("", values, (fields - {"batch", "lengths", "tokens"}) | {"settings"}, {"suite", "model", "settings"})
+        of_settings = {"batch", "fill", "part", "lengths", "tokens"}
+        _known("", values, (fields - of_settings) | {"settings"}, {"suite", "model", "settings"})
         settings, model = values["settings"], values["model"]
         for key, part in (("settings", settings), ("model", model)):
             if not isinstance(part, dict):
                 raise ValueError(f"{key} must be a JSON object, not {part!r}")
-        if values["suite"] not in SUITES:
-            near = _near(values["suite"], SUITES)
-            raise ValueError(f"suite is {values['suite']!r}{near}; allowed: {', '.join(SUITES)}")
-        _known("settings.", settings, {"batch", "lengths", "tokens"}, {"batch", "lengths"})
+        kind = values.get("kind", values["suite"])
+        if kind not in KINDS:
+            what = "kind" if "kind" in values else "suite"
+            raise ValueError(f"{what} is {kind!r}{_near(kind, KINDS)}; allowed: {', '.join(KINDS)}")
+        _known("settings.", settings, of_settings, {"lengths"})
+        if ("batch" in settings) == ("fill" in settings):
+            raise ValueError("settings needs either batch (sequences side by side) or fill (tokens in a call)")
+        if settings.get("part", "model") not in PARTS or (settings.get("part") == "mixer" and kind != "prefill"):
+            raise ValueError(f"settings.part is {settings['part']!r}; allowed: model, and for prefill mixer")
         specs = dataclasses.fields(ModelSpec)
         _known("model.", model, {f.name for f in specs}, {"name", "mixer", "d_model", "n_layers"})
         lengths = settings["lengths"]
         if not (isinstance(lengths, list) and lengths and all(_whole(n) and n > 0 for n in lengths)):
             raise ValueError(f"settings.lengths must be a list of whole numbers above 0, not {lengths!r}")
-        for key, value in (("settings.batch", settings["batch"]), ("settings.tokens", settings.get("tokens", 1)),
+        for key, value in (*((f"settings.{k}", settings.get(k, 1)) for k in ("batch", "fill", "tokens")),
                            *((k, values[k]) for k in ("repeats", "threads", "vocab_size") if k in values)):  # fmt: skip
             if not (_whole(value) and value > 0):
                 raise ValueError(f"{key} must be a whole number above 0, not {value!r}")

@@ -9,6 +9,7 @@ import pandas as pd
 import torch
 
 from seqscale.benchmarks.config import BenchConfig
+from seqscale.benchmarks.kernels import Kernels, KernelsConfig
 from seqscale.benchmarks.machine import clocks, describe
 from seqscale.benchmarks.suites import PROBES, Bench, Probe
 from seqscale.benchmarks.timing import Summary
@@ -47,27 +48,35 @@ def run_suite(
     bench = Bench(config, model)
     bench.choose_attention()
     rows: list[dict[str, Any]] = []
-    for probe in PROBES[config.suite](bench):
+    for probe in PROBES[config.kind](bench):
         rows += _curve(bench, probe)
+    about = {"suite": config.suite, "model": config.model.name, "config": resolved, "notes": bench.notes}
+    known = {"threads": config.threads, "precision": bench.precision, "clocks_before": before}
+    return _table(rows), about | {"provenance": _provenance(resolved, bench.device, known)}
+
+
+def run_kernels(config: KernelsConfig, resolved: dict[str, Any] | None = None) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """Measure every scan there is: rows, and what belongs beside them, as `run_suite` returns them."""
+    torch.set_num_threads(config.threads)
+    before = clocks(config.device)
+    suite = Kernels(config)
+    rows = list(suite.rows())
+    about = {"suite": config.suite, "model": "selective_scan", "config": resolved, "notes": suite.notes}
+    known = {"threads": config.threads, "clocks_before": before}
+    return _table(rows), about | {"provenance": _provenance(resolved, suite.device, known)}
+
+
+def _table(rows: list[dict[str, Any]]) -> pd.DataFrame:
     table = pd.DataFrame(rows, columns=list(COLUMNS))
     for column in ("d_inner", "d_state", "repeats"):
         table[column] = table[column].astype("Int64")
-    beside = {
-        "suite": config.suite,
-        "model": config.model.name,
-        "config": resolved,
-        "notes": bench.notes,
-        "provenance": provenance(
-            config_digest=digest(resolved),
-            seed=0,
-            threads=config.threads,
-            precision=bench.precision,
-            clocks_before=before,
-            clocks_after=clocks(config.device),
-            **describe(bench.device),
-        ),
-    }
-    return table, beside
+    return table
+
+
+def _provenance(resolved: dict[str, Any] | None, device: torch.device, known: dict[str, Any]) -> dict[str, Any]:
+    return provenance(
+        config_digest=digest(resolved), seed=0, clocks_after=clocks(device.type), **known, **describe(device)
+    )
 
 
 def _curve(bench: Bench, probe: Probe) -> list[dict[str, Any]]:
@@ -106,7 +115,7 @@ def _row(
         "implementation": implementation,
         "device": bench.device.type,
         "dtype": bench.precision,
-        "batch": config.batch,
+        "batch": config.batch_at(length),
         "length": length,
         "d_inner": getattr(mixer, "d_inner", None),
         "d_state": getattr(mixer, "d_state", None),

@@ -18,6 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from seqscale.benchmarks.ceilings import matmul_flops_per_second
 from seqscale.benchmarks.checks import check_count
 from seqscale.benchmarks.config import BenchConfig
 from seqscale.benchmarks.flops import count_flops
@@ -28,6 +29,7 @@ from seqscale.devices import resolve_device, resolve_precision
 from seqscale.mixers import Mixer
 from seqscale.models import LanguageModel, ModelState, build
 
+PER_TOKEN = {"time_per_token": "s", "tokens_per_second": "1/s"}
 LEARNING_RATE = 1e-4  # of train_step's AdamW; small, because hundreds of steps see the same batch
 
 
@@ -59,16 +61,21 @@ class Bench:
         torch.manual_seed(0)
         self.model = (_built(config) if model is None else model).to(self.device)
         generator = torch.Generator().manual_seed(0)
-        shape = (config.batch, config.length_max)
-        self.tokens = torch.randint(config.vocab_size, shape, generator=generator).to(self.device)
+        most = max(config.batch_at(n) * (n + config.tokens) for n in config.lengths)
+        self._tokens = torch.randint(config.vocab_size, (most,), generator=generator).to(self.device)
         self.notes: list[str] = []
         self.attention: Callable[[], contextlib.AbstractContextManager[object]] = contextlib.nullcontext
 
     def choose_attention(self) -> None:
         """Settle on an attention kernel (GPU only) by a forward and backward over a few tokens."""
-        few = self.tokens[:1, : min(64, self.config.lengths[0])]
+        few = self.tokens(min(64, self.config.lengths[0]))[:1]
         self.attention = best_attention(self._training_call(few), self.device)
         self.model.zero_grad(set_to_none=True)
+
+    def tokens(self, length: int) -> Tensor:
+        """The tokens of a call, (batch, length): the same for every model."""
+        batch = self.config.batch_at(length)
+        return self._tokens[: batch * length].view(batch, length)
 
     @property
     def mixer(self) -> Mixer:
@@ -101,11 +108,14 @@ class Bench:
             self.model.zero_grad(set_to_none=True)
 
     def forward_call(self, length: int) -> Callable[[], object]:
-        return partial(self.model, self.tokens[:, :length])
+        if self.config.part == "mixer":
+            shape = (self.config.batch_at(length), length, self.model.d_model)
+            return partial(self.mixer, torch.randn(shape, device=self.device, dtype=self.dtype))
+        return partial(self.model, self.tokens(length))
 
     def training_call(self, length: int) -> Callable[[], object]:
         """Forward and backward of the loss; gradients stay in the parameters, to be replaced next time."""
-        return self._training_call(self.tokens[:, :length].contiguous())
+        return self._training_call(self.tokens(length))
 
     def _training_call(self, tokens: Tensor) -> Callable[[], object]:
         def call() -> None:
@@ -118,11 +128,12 @@ class Bench:
 
     def filled(self, length: int, room: int) -> ModelState:
         """The state after `length` tokens, caches with room for `room` more. Call it in `inference`."""
-        batch = self.config.batch
+        tokens = self.tokens(length)
         layers = [
-            block.mixer.init_state(batch, length + room, self.device, self.dtype) for block in self.model._blocks()
+            block.mixer.init_state(len(tokens), length + room, self.device, self.dtype)
+            for block in self.model._blocks()
         ]
-        return self.model(self.tokens[:, :length], ModelState(0, layers))[1]
+        return self.model(tokens, ModelState(0, layers))[1]
 
     def time(self, call: Callable[[], object]) -> Summary:
         config = self.config
@@ -141,26 +152,34 @@ def _built(config: BenchConfig) -> LanguageModel:
         raise ValueError(f"model {config.model.name!r} cannot be built: {error}") from error
 
 
+def per_token(seconds: Summary, tokens: int) -> dict[str, Summary]:
+    """A time in all the ways that it is told: whole, for each token, and tokens in a second."""
+    each = seconds / tokens
+    return {"time": seconds, "time_per_token": each, "tokens_per_second": each.inverse()}
+
+
 def _prefill(bench: Bench) -> list[Probe]:
     def run(length: int) -> dict[str, Summary]:
         with bench.inference():
             seconds = bench.time(bench.forward_call(length))
-        return {"time": seconds, "time_per_token": seconds / (length * bench.config.batch)}
+        return per_token(seconds, bench.config.batch_at(length) * length)
 
-    return [Probe("forward", {"time": "s", "time_per_token": "s"}, bench.forward_call, run)]
+    return [Probe("forward", {"time": "s", **PER_TOKEN}, bench.forward_call, run)]
 
 
 def _decode(bench: Bench) -> list[Probe]:
     """`tokens` single steps after a context of `length` tokens, the context not timed.
 
     Every repeat starts from the same state: stepping leaves a recurrent state as it was and writes a cache beyond its
-    filled part, so nothing is copied. The tokens are given, not sampled.
+    filled part, so nothing is copied. The tokens are given, not sampled. On a GPU the steps of all models are one CUDA
+    graph; attention's cache is read to where it is filled and no further.
     """
     count = bench.config.tokens
 
     def call(length: int) -> Callable[[], object]:
         state, model = bench.filled(length, count), bench.model
-        tokens: list[Tensor] = [column.contiguous() for column in bench.tokens[:, :count].unbind(1)]
+        batch = bench.config.batch_at(length)
+        tokens = [t.contiguous() for t in bench._tokens[: batch * count].view(batch, count).unbind(1)]
 
         def steps() -> None:
             following = state
@@ -171,13 +190,37 @@ def _decode(bench: Bench) -> list[Probe]:
 
     def run(length: int) -> dict[str, Summary]:
         with bench.inference():
-            return {"time_per_token": bench.time(call(length)) / (count * bench.config.batch)}
+            steps = call(length)
+            seconds = bench.time(as_graph(steps) if bench.device.type == "cuda" else steps)
+        return per_token(seconds, count * bench.config.batch_at(length))
 
-    return [Probe("step", {"time_per_token": "s"}, call, run)]
+    if bench.device.type == "cuda":
+        bench.notes.append(f"the {count} steps of a repeat are one CUDA graph")
+    return [Probe("step", PER_TOKEN, call, run)]
+
+
+def as_graph(call: Callable[[], object]) -> Callable[[], object]:
+    """A CUDA graph of `call`, to be replayed; `call` runs three times first, on a stream of its own."""
+    stream = torch.cuda.Stream()
+    stream.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(stream):
+        for _ in range(3):
+            call()
+    torch.cuda.current_stream().wait_stream(stream)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        call()
+    return graph.replay
 
 
 def _train_step(bench: Bench) -> list[Probe]:
     optimizer = torch.optim.AdamW(bench.model.parameters(), lr=LEARNING_RATE, fused=True)
+    ceiling = matmul_flops_per_second(bench.device, bench.dtype) if bench.device.type == "cuda" else None
+    if ceiling:
+        bench.notes.append(
+            f"mfu: counted FLOPs of a step over its time and the {ceiling:.4g} FLOP/s of a large {bench.precision} "
+            "matrix product, measured in this job"
+        )
 
     def run(length: int) -> dict[str, Summary]:
         gradients = bench.training_call(length)
@@ -188,21 +231,27 @@ def _train_step(bench: Bench) -> list[Probe]:
 
         with bench.training():
             seconds = bench.time(step)
-        return {"time": seconds, "time_per_token": seconds / (length * bench.config.batch)}
+        batch = bench.config.batch_at(length)
+        found = per_token(seconds, batch * length)
+        if ceiling:
+            found["mfu"] = seconds.inverse(bench.model.training_flops(batch, length) / ceiling)
+        return found
 
-    return [Probe("forward+backward", {"time": "s", "time_per_token": "s"}, bench.training_call, run)]
+    units = {"time": "s", **PER_TOKEN, **({"mfu": "1"} if ceiling else {})}
+    return [Probe("forward+backward", units, bench.training_call, run)]
 
 
 def _memory(bench: Bench) -> list[Probe]:
     def peak(call: Callable[[], object]) -> dict[str, Summary]:
         # warm already: Bench.implementation has run it at the shortest length
         if bench.device.type == "cuda" and not bench.notes:
-            libraries = torch.cuda.memory_allocated(bench.device) - storage_bytes(tensors_of(bench.model, bench.tokens))
+            known = storage_bytes(tensors_of(bench.model, bench._tokens))
+            libraries = torch.cuda.memory_allocated(bench.device) - known
             bench.notes.append(
                 f"every peak_memory holds what was allocated before the call besides parameters and tokens, mostly "
                 f"cuBLAS workspaces: {libraries:,} bytes"
             )
-        return {"peak_memory": _exactly(peak_bytes(call, bench.device, tensors_of(bench.model, bench.tokens)))}
+        return {"peak_memory": _exactly(peak_bytes(call, bench.device, tensors_of(bench.model, bench._tokens)))}
 
     def forward(length: int) -> dict[str, Summary]:
         with bench.inference():
@@ -215,13 +264,13 @@ def _memory(bench: Bench) -> list[Probe]:
     def state(length: int) -> dict[str, Summary]:
         with bench.inference():
             held = element_bytes(tensors_of(bench.filled(length, 0).layers))
-        expected = bench.model.state_bytes(bench.config.batch, length, bench.dtype)
+        expected = bench.model.state_bytes(bench.config.batch_at(length), length, bench.dtype)
         what = f"{bench.config.model.name}, state after {length} tokens"
         return {"state": _exactly(check_count(what, held, expected, "bytes", "Look at `state_bytes` of the mixer."))}
 
     def step(length: int) -> Callable[[], object]:
         ready = bench.filled(length, 1)
-        return lambda: bench.model.step(bench.tokens[:, 0], ready)
+        return lambda: bench.model.step(bench.tokens(length)[:, 0], ready)
 
     return [
         Probe("forward", {"peak_memory": "B"}, bench.forward_call, forward),
@@ -231,19 +280,19 @@ def _memory(bench: Bench) -> list[Probe]:
 
 
 def _flops(bench: Bench) -> list[Probe]:
-    name, batch = bench.config.model.name, bench.config.batch
+    name, batch_at = bench.config.model.name, bench.config.batch_at
     where = "Either `flops` of the mixer is wrong or an operation lacks a formula (seqscale/benchmarks/flops.py)."
 
     def forward(length: int) -> dict[str, Summary]:
         with bench.inference(watched=True):
             counted = count_flops(bench.forward_call(length))
-        expected = bench.model.flops(batch, length)
+        expected = bench.model.flops(batch_at(length), length)
         return {"flops": _exactly(check_count(f"{name}, forward, length {length}", counted, expected, "FLOPs", where))}
 
     def both(length: int) -> dict[str, Summary]:
         with bench.training():
             counted = count_flops(bench.training_call(length))
-        expected = bench.model.training_flops(batch, length)
+        expected = bench.model.training_flops(batch_at(length), length)
         what = f"{name}, forward and backward, length {length}"
         return {"flops": _exactly(check_count(what, counted, expected, "FLOPs", where))}
 

@@ -35,6 +35,10 @@ class Summary:
     def __truediv__(self, number: float) -> "Summary":
         return Summary(self.median / number, self.p20 / number, self.p80 / number, self.repeats)
 
+    def inverse(self, number: float = 1.0) -> "Summary":
+        """number / sample: a rate from times."""
+        return Summary(number / self.median, number / self.p80, number / self.p20, self.repeats)
+
 
 def measure(
     call: Callable[[], object], *, repeats: int, min_seconds: float, device: torch.device | str = "cpu"

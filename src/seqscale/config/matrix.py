@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from seqscale.config.load import Config, merged
+from seqscale.config.suites import kind_of, models_of
 from seqscale.provenance import digest
 
 LABELS = ("title", "note", "matched")
@@ -35,7 +36,13 @@ class Matrix:
     def benches(self) -> list[tuple[str, str]]:
         """(suite, model) of every benchmark."""
         bench = self.config.values.get("benchmarks")
-        return [(suite, model) for suite in bench["suites"] for model in bench["models"]] if bench else []
+        return [(suite, model) for suite in bench["suites"] for model in models_of(suite, bench)] if bench else []
+
+    def bench_kind(self, suite: str) -> str:
+        """What a suite measures: prefill, decode, ... (its name, unless it says so)."""
+        kind = kind_of(suite, self.config.values["benchmarks"]["suites"][suite])
+        assert kind is not None, "checked when the configuration was read"
+        return kind
 
     def rates(self, experiment: str, model: str) -> list[str]:
         """The grid that a model's learning rate is searched on; empty if it is given."""
@@ -80,11 +87,15 @@ class Matrix:
     def bench_config(self, suite: str, model: str) -> dict[str, Any]:
         """The resolved config of a benchmark."""
         bench, compute = self.config.values["benchmarks"], self.config.values["compute"]
+        settings = bench["suites"][suite]
+        kind = self.bench_kind(suite)
         return {
             "suite": suite,
-            "model": self.model_config(model),
-            "settings": bench["suites"][suite],
-            **{key: bench[key] for key in ("repeats", "min_seconds", "threads", "vocab_size")},
+            "kind": kind,
+            **({} if kind == "kernels" else {"model": self.model_config(model)}),
+            "settings": {key: settings[key] for key in settings.keys() - {"kind", "models", "vocab_size"}},
+            **{key: bench[key] for key in ("repeats", "min_seconds", "threads")},
+            "vocab_size": settings.get("vocab_size", bench["vocab_size"]),
             "device": compute["device"],
             "precision": compute["precision"],
         }

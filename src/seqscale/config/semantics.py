@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from seqscale.config.errors import Problems, nearest
 from seqscale.config.mixer_options import mixers, options
+from seqscale.config.suites import check_suites
 
 if TYPE_CHECKING:
     from seqscale.config.load import Config
@@ -176,7 +177,8 @@ def _check_rates(experiment: dict[str, Any], place: list[Any], problems: Problem
 
 
 def check_benchmarks(config: "Config", problems: Problems) -> None:
-    """Benchmarked models exist."""
+    """Benchmarked models exist, and every suite has the settings of its kind."""
+    check_suites(config.values.get("benchmarks", {}), config.models, problems)
     for index, model in enumerate(config.values.get("benchmarks", {}).get("models", [])):
         if model not in config.models:
             problems.add(["benchmarks", "models", index], _unknown("model", model, config.models, "config/models.yaml"))

@@ -28,8 +28,8 @@ class Launcher:
     Triton looks at every argument of every launch to choose the specialisation to run: 50 to 100 us for the thirty
     arguments of the scan's kernels, more than many of them run. Here the caller names all that could make a difference
     in `key` (sizes, strides, dtypes, what is None, which pointers are multiples of 16 bytes, the device); the kernel
-    that Triton chose for the first launch with a key is then started directly for the others. It is given addresses, not
-    tensors: of a tensor Triton's launcher asks the driver where it lives, once for each argument.
+    that Triton chose for the first launch with a key is then started directly for the others. It is given addresses,
+    not tensors: of a tensor Triton's launcher asks the driver where it lives, once for each argument.
     """
 
     LIMIT = 4096  # keys remembered; a program with more kinds of calls begins anew

@@ -1,0 +1,53 @@
+"""Benchmark suites in a configuration: a kind of measurement with its settings, under a name of its own.
+
+A suite whose name is a kind's (`prefill`) need not say its kind; another name (`prefill_filled`) says `kind: prefill`.
+"""
+
+from typing import Any
+
+from seqscale.config.errors import Problems, nearest
+
+KINDS: dict[str, tuple[frozenset[str], frozenset[str]]] = {  # kind: (keys it needs, keys it may have)
+    "prefill": (frozenset({"lengths"}), frozenset({"batch", "fill", "part", "models", "vocab_size"})),
+    "train_step": (frozenset({"lengths"}), frozenset({"batch", "fill", "models", "vocab_size"})),
+    "decode": (frozenset({"lengths", "batch", "tokens"}), frozenset({"models", "vocab_size"})),
+    "memory": (frozenset({"lengths", "batch"}), frozenset({"models", "vocab_size"})),
+    "flops": (frozenset({"lengths", "batch"}), frozenset({"models", "vocab_size"})),
+    "kernels": (frozenset({"shapes"}), frozenset({"d_states", "dtypes"})),
+}
+
+SCAN = "selective_scan"  # what a suite of kind "kernels" has in place of models
+
+
+def kind_of(name: str, settings: dict[str, Any]) -> str | None:
+    """The kind of a suite; None where neither its name nor its settings tell."""
+    return settings.get("kind", name if name in KINDS else None)
+
+
+def models_of(name: str, benchmarks: dict[str, Any]) -> list[str]:
+    """The models that a suite measures: its own list, else that of all suites."""
+    settings = benchmarks["suites"][name]
+    return [SCAN] if kind_of(name, settings) == "kernels" else settings.get("models", benchmarks["models"])
+
+
+def check_suites(benchmarks: dict[str, Any], models: dict[str, Any], problems: Problems) -> None:
+    """Every suite has a kind and the keys of that kind; every model that one names exists."""
+    for name, settings in benchmarks.get("suites", {}).items():
+        where: list[str | int] = ["benchmarks", "suites", name]
+        kind = kind_of(name, settings)
+        if kind is None:
+            hint = nearest(name, KINDS)
+            problems.add(where, f"needs `kind`, one of {', '.join(KINDS)}: its own name is none of them{hint}")
+            continue
+        needed, allowed = KINDS[kind]
+        given = settings.keys() - {"kind"}
+        for key in sorted(given - needed - allowed):
+            problems.add([*where, key], f"is no setting of {kind}; allowed: {', '.join(sorted(needed | allowed))}")
+        for key in sorted(needed - given):
+            problems.add(where, f"the setting `{key}` is missing ({kind} needs it)")
+        if "batch" in allowed and ("batch" in given) == ("fill" in given):
+            problems.add(where, "needs either `batch` (sequences side by side) or `fill` (tokens in a call), not both")
+        for index, model in enumerate(settings.get("models", [])):
+            if model not in models:
+                hint = nearest(model, models)
+                problems.add([*where, "models", index], f"unknown model {model!r} (config/models.yaml){hint}")
