@@ -28,7 +28,8 @@ ALLOWED = {
     "devices": set(),
     "data": GROUND,
     "kernels": set(),
-    "mixers": {"kernels"},
+    "systems": set(),
+    "mixers": {"kernels", "systems"},
     "models": {"mixers"},
     "training": GROUND | {"data", "devices", "mixers", "models"},
     "benchmarks": GROUND | {"devices", "kernels", "mixers", "models"},
@@ -36,7 +37,7 @@ ALLOWED = {
     "claims": GROUND | {"tables"},
     "reporting": GROUND,
 }
-TORCH_FREE = {"config", "files", "stats", "provenance", "cli", "data", "tables", "claims", "reporting"}
+TORCH_FREE = {"systems", "config", "files", "stats", "provenance", "cli", "data", "tables", "claims", "reporting"}
 
 
 def imports(file: Path) -> set[str]:
