@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from seqscale.config import tasks
 from seqscale.config.errors import Problems, nearest
 from seqscale.config.mixer_options import mixers, options
 
@@ -137,13 +138,10 @@ def _unknown(kind: str, word: str, known: Any, file: str) -> str:
 def _check_context(config: "Config", experiment: dict[str, Any], place: list[Any], problems: Problems) -> None:
     dataset = config.datasets[experiment["dataset"]]
     context = experiment.get("context")
-    if dataset["kind"] == "selective_copying":
-        total = dataset["length"] + dataset["n_data"]
-        if dataset["n_data"] > dataset["length"]:
-            problems.add(
-                [experiment["dataset"], "n_data"],
-                f"{dataset['n_data']} tokens do not fit in {dataset['length']} positions",
-            )
+    if tasks.is_generated(dataset):
+        total = tasks.total_length(dataset)
+        if trouble := tasks.misfit(dataset):
+            problems.add([experiment["dataset"], trouble[0]], trouble[1])
         if context != total:
             problems.add(
                 [*place, "context"],
