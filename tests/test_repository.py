@@ -14,7 +14,7 @@ from seqscale.data.check import check_corpora
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "src" / "seqscale"
-STAGES = ("prepare", "train", "evaluate", "bench", "verdicts", "figures", "report")
+STAGES = ("prepare", "train", "evaluate", "bench", "analyse", "verdicts", "figures", "report")
 SCRIPTS = sorted(f.stem for f in (ROOT / "src").glob("*.py"))
 
 # Which rooms a room may import. What is not named here is free for all: the ground floor.
@@ -33,6 +33,7 @@ ALLOWED = {
     "models": {"mixers"},
     "training": GROUND | {"data", "devices", "mixers", "models"},
     "benchmarks": GROUND | {"devices", "kernels", "mixers", "models"},
+    "analyses": GROUND | {"benchmarks", "data", "kernels", "mixers", "models", "systems", "training"},
     "tables": GROUND,
     "claims": GROUND | {"tables"},
     "reporting": GROUND,

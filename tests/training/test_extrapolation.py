@@ -1,6 +1,5 @@
 """A model at lengths beyond its own: each length is scored whole, and what cannot be done is said, not crashed on."""
 
-
 import pytest
 import torch
 from torch import Tensor, nn

@@ -5,6 +5,7 @@ from pathlib import Path
 import pandas as pd
 
 from seqscale.files import write_table
+from seqscale.tables.analyses import collect_analyses
 from seqscale.tables.bench import collect_bench, scaling
 from seqscale.tables.columns import TABLES, as_table, with_types
 from seqscale.tables.matrix import Matrix, TablesError
@@ -33,6 +34,7 @@ def collect(results: str | Path, matrix: Matrix, *, allow_missing: bool = False)
         "history": history[list(empty)],
         "search": as_table("search", search),
         "bench": bench,
+        "analyses": collect_analyses(results, matrix, reader),
         "scaling": scaling(bench),
         "extrapolation": as_table("extrapolation", lengths),
         "samples": as_table("samples", samples),
