@@ -39,6 +39,7 @@ MATRIX = Matrix(CONFIG)
 
 
 wildcard_constraints:
+    analysis=r"\w+",
     dataset=r"\w+",
     experiment=r"\w+",
     model=r"\w+",
