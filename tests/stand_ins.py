@@ -14,32 +14,8 @@ from typing import Any
 import yaml
 from tokenizers.implementations import ByteLevelBPETokenizer
 
-WORDS = [
-    "the",
-    "game",
-    "was",
-    "played",
-    "by",
-    "<unk>",
-    "in",
-    "1994",
-    "and",
-    "it",
-    "is",
-    "a",
-    "good",
-    "album",
-    "of",
-    "great",
-    "songs",
-    ",",
-    "but",
-    "not",
-    "all",
-    "are",
-    "sad",
-    ".",
-]
+SENTENCE = "the game was played by <unk> in 1994 and it is a good album of great songs , but not all are sad ."
+WORDS = SENTENCE.split(" ")
 GOOD, BAD = ("love", "great", "happy", "thanks"), ("hate", "sad", "sick", "awful")
 
 

@@ -1,6 +1,7 @@
 """Corpora of pinned files: splits, arrangements, tokens; and, where there is a mirror, the published counts."""
 
 import copy
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -124,9 +125,7 @@ def test_pieces_joined_are_the_text(size: int) -> None:
     text = " \n = A = \n\n two  words\tand a tab\n"
     pieces = _pieces(text, size)
     assert "".join(pieces) == text
-    assert all(
-        piece[0].isspace() and not before[-1].isspace() for before, piece in zip(pieces, pieces[1:], strict=False)
-    )
+    assert all(after[0].isspace() and not before[-1].isspace() for before, after in pairwise(pieces))
 
 
 def test_prompts_keep_what_the_corpus_knows(specs: dict[str, Any], mirror: Path, tmp_path: Path) -> None:

@@ -73,7 +73,7 @@ def test_wrong_bytes_are_refused_and_not_kept(target: Path, body: bytes) -> None
 
 def test_a_truncated_file_is_noticed_without_a_stated_length(target: Path) -> None:
     server = Behaviour(BODY, say_length=False, stop_after=4000)
-    with serving(server) as url, pytest.raises(DownloadError, match="4,000 bytes .*cut short"):
+    with serving(server) as url, pytest.raises(DownloadError, match=r"4,000 bytes .*cut short"):
         fetch(url, target)
     assert not target.exists()
 

@@ -122,7 +122,7 @@ def _from_server(url: str, part: Path, attempts: int, pause_seconds: float, time
 
 
 def _one_request(url: str, part: Path, have: int, timeout_seconds: float) -> None:
-    """One GET, from byte `have` on where the server can; raises requests' or, once the answer has begun, urllib3's exceptions."""
+    """One GET, from byte `have` on where the server can; raises requests' and, in mid-stream, urllib3's exceptions."""
     headers = {"Accept-Encoding": "identity"}  # bytes as they lie there: sizes and offsets must mean something
     if have:
         headers["Range"] = f"bytes={have}-"
