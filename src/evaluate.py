@@ -2,7 +2,8 @@
 """Evaluate a trained run over the whole validation and test splits, once, and write metrics.json.
 
 Text: loss (nats per token), perplexity, bits per character, and a sample. Tasks with answers: loss and accuracy, where
-the task has `extrapolation` also at other lengths than the one trained at.
+the task has `extrapolation` also at other lengths than the one trained at. Labelled texts: loss and accuracy,
+confusion, accuracy by length, the second test set, and the answers to --probes.
 A run that diverged or ran out of memory gets a metrics.json that says so, without numbers.
 """
 
@@ -13,16 +14,20 @@ import torch
 
 from seqscale.cli import main, parser
 from seqscale.data import open_dataset
-from seqscale.data.batches import SPLITS, SyntheticDataset, TextDataset
+from seqscale.data.batches import SPLITS, LabelledDataset, SyntheticDataset, TextDataset
+from seqscale.data.probes import Probes, load_probes
 from seqscale.devices import resolve_device, resolve_precision
 from seqscale.files import read_json, write_json
-from seqscale.models import ModelSpec, build
+from seqscale.models import Classifier
 from seqscale.provenance import digest, provenance
-from seqscale.training import evaluate_lengths, evaluate_split, metrics, sample_text
+from seqscale.training import evaluate_lengths, evaluate_split, metrics, model_for, sample_text
 from seqscale.training.checkpoint import load_tensors
+from seqscale.training.classification import answers, counts, probe, scores
 
 
-def evaluate(folder: Path, data_folder: str, prompt: str | None, length: int) -> dict[str, Any]:
+def evaluate(
+    folder: Path, data_folder: str, prompt: str | None, length: int, probes: Probes | None = None
+) -> dict[str, Any]:
     summary = read_json(folder / "summary.json")
     run = summary["config"]
     result: dict[str, Any] = {"status": summary["status"], "reason": summary["reason"], "valid": None, "test": None}
@@ -32,9 +37,20 @@ def evaluate(folder: Path, data_folder: str, prompt: str | None, length: int) ->
         return {**result, "sample": None, "provenance": origin}
     torch.set_num_threads(run["threads"])
     data = open_dataset(data_folder)
-    model = build(ModelSpec.from_dict(run["model"]), data.vocab_size, run["context"]).to(device)
+    model = model_for(run, data).to(device)
     model.load_state_dict(load_tensors(folder / "model.safetensors")[0])
     precision = resolve_precision(run["precision"], device)
+    origin["data_sha256"] = data.meta.get("sha256")
+    if isinstance(model, Classifier):
+        assert isinstance(data, LabelledDataset)
+        details: dict[str, Any] = {"classes": data.classes, "splits": {}, "probes": None}
+        for split in data.splits[1:]:
+            found = answers(model, data, split, run["context"], device, precision)
+            details["splits"][split] = counts(found, data.classes, data.meta["unanswerable"])
+            result[split] = metrics(scores(found), data.meta, split)
+        if probes is not None:
+            details["probes"] = probe(model, data, probes, device, precision)
+        return {**result, "sample": None, "labels": details, "provenance": origin}
     for split in SPLITS[1:]:
         raw = evaluate_split(model, data, split, run["context"], device, precision)
         result[split] = metrics(raw, data.meta, split)
@@ -43,7 +59,7 @@ def evaluate(folder: Path, data_folder: str, prompt: str | None, length: int) ->
         sample = {"prompt": prompt, "text": sample_text(model, data.tokenizer, prompt, length, run["seed"])}
     if isinstance(data, SyntheticDataset) and data.long_lengths:
         result["lengths"] = evaluate_lengths(model, data, device, precision)
-    return {**result, "sample": sample, "provenance": {**origin, "data_sha256": data.meta.get("sha256")}}
+    return {**result, "sample": sample, "provenance": origin}
 
 
 def work() -> None:
@@ -55,9 +71,11 @@ def work() -> None:
     p.add_argument("--data", required=True, help="folder that prepare.py made")
     p.add_argument("--out", type=Path, help="file to write (default: metrics.json in the run's folder)")
     p.add_argument("--prompt", help="text to continue as a sample (texts only; default: no sample)")
-    p.add_argument("--length", type=int, default=200, help="characters of the sample (default: %(default)s)")
+    p.add_argument("--length", type=int, default=200, help="tokens of the sample (default: %(default)s)")
+    p.add_argument("--probes", help="config/probes.yaml: texts to ask a classifier about (default: none)")
     a = p.parse_args()
-    write_json(a.out or a.run / "metrics.json", evaluate(a.run, a.data, a.prompt, a.length))
+    probes = load_probes(a.probes) if a.probes else None
+    write_json(a.out or a.run / "metrics.json", evaluate(a.run, a.data, a.prompt, a.length, probes))
 
 
 if __name__ == "__main__":

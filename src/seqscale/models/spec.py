@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from seqscale.mixers import get
+from seqscale.models.classifier import Classifier
 from seqscale.models.language_model import LanguageModel
 
 
@@ -47,3 +48,8 @@ def build(spec: ModelSpec, vocab_size: int, context: int) -> LanguageModel:
         context=context if spec.positions == "learned" else None,
         dropout=spec.dropout,
     )
+
+
+def build_classifier(spec: ModelSpec, vocab_size: int, context: int, classes: int) -> Classifier:
+    """The same stack as `build` makes, with a classifier's head; arguments as there, and the number of classes."""
+    return Classifier(build(spec, vocab_size, context), classes)

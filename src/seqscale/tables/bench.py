@@ -15,6 +15,7 @@ from seqscale.tables.matrix import Matrix
 from seqscale.tables.runs import Reader, Rows
 
 FILE_COLUMNS = list(COLUMNS["bench"])[:-2]  # a file has no status and reason: it is there or it is not
+RATES = ("tokens_per_second", "mfu", "copy_rate", "exp2_rate", "fma_rate")  # told, but no cost that scales
 CURVE = ["suite", "model", "direction", "quantity", "implementation", "device", "dtype", "batch", "unit"]
 
 
@@ -72,8 +73,12 @@ def scaling(bench: pd.DataFrame) -> pd.DataFrame:
     A curve that bears no exponent (fewer than three lengths, a quantity that is zero) is a row with a reason.
     """
     rows: list[dict[str, Any]] = []
-    measured = bench[bench["status"] != MISSING]
-    for group, curve in measured.groupby(CURVE, dropna=False, sort=False):
+    measured = bench[(bench["status"] != MISSING) & ~bench["quantity"].isin(RATES)].copy()
+    # a curve whose batch shrinks as the length grows (calls filled with tokens) is one curve
+    varies = measured.groupby([*CURVE[:5], "d_inner", "length"], dropna=False)["batch"].transform("nunique") == 1
+    varies &= measured.groupby([*CURVE[:5], "d_inner"], dropna=False)["batch"].transform("nunique") > 1
+    measured.loc[varies, "batch"] = pd.NA
+    for (*group, _, _), curve in measured.groupby([*CURVE, "d_inner", "d_state"], dropna=False, sort=False):
         lost = curve["oom"].fillna(False).astype(bool)
         points = curve[~lost]
         row: dict[str, Any] = dict(zip(CURVE, group, strict=True))

@@ -8,6 +8,7 @@ from seqscale.files import write_table
 from seqscale.tables.analyses import collect_analyses
 from seqscale.tables.bench import collect_bench, scaling
 from seqscale.tables.columns import TABLES, as_table, with_types
+from seqscale.tables.crossover import crossovers
 from seqscale.tables.matrix import Matrix, TablesError
 from seqscale.tables.runs import Reader, collect_extrapolation, collect_runs, collect_search
 
@@ -20,7 +21,7 @@ def collect(results: str | Path, matrix: Matrix, *, allow_missing: bool = False)
     """
     results = Path(results)
     reader = Reader(allow_missing)
-    runs, histories, samples, models = collect_runs(results, matrix, reader)
+    runs, histories, samples, models, labels = collect_runs(results, matrix, reader)
     search = collect_search(results, matrix, reader)
     lengths = collect_extrapolation(results, matrix, reader)
     bench = collect_bench(results, matrix, reader)
@@ -36,9 +37,11 @@ def collect(results: str | Path, matrix: Matrix, *, allow_missing: bool = False)
         "bench": bench,
         "analyses": collect_analyses(results, matrix, reader),
         "scaling": scaling(bench),
+        "crossover": crossovers(bench, matrix),
         "extrapolation": as_table("extrapolation", lengths),
         "samples": as_table("samples", samples),
         "models": as_table("models", models),
+        **{name: as_table(name, rows) for name, rows in labels.items()},
     }
 
 

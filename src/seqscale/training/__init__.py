@@ -2,7 +2,7 @@
 
 from seqscale.training.evaluation import evaluate_split, metrics
 from seqscale.training.extrapolation import evaluate_lengths
-from seqscale.training.loop import train
+from seqscale.training.loop import model_for, train
 from seqscale.training.sampling import sample_text
 
-__all__ = ["evaluate_lengths", "evaluate_split", "metrics", "sample_text", "train"]
+__all__ = ["evaluate_lengths", "evaluate_split", "metrics", "model_for", "sample_text", "train"]
