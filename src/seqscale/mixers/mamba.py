@@ -18,7 +18,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from seqscale.kernels import causal_conv1d, scan_flops, selective_scan, selective_state_step
+from seqscale.kernels import (
+    causal_conv1d,
+    causal_conv1d_step_,
+    scan_flops,
+    selective_scan,
+    selective_state_step,
+    selective_state_step_,
+)
 from seqscale.kernels.cpu import decode
 from seqscale.kernels.cpu.linear import Linear, linear
 from seqscale.kernels.reference import softplus_inverse
@@ -165,6 +172,9 @@ class Mamba(Mixer):
             y, following = decode.mamba_step(x, [(state["conv"], state["ssm"])], [layer], self.native.sizes)
             return y, {"conv": following[0][0], "ssm": following[0][1]}
         x, z = self._inputs(x)
+        if x.is_cuda and not torch.is_grad_enabled():
+            y, fused = self._fused_step(x, z, state)
+            return self.out_proj(y), fused
         kept: State = {}
         if self.conv is None:
             x = F.silu(x)
@@ -179,6 +189,20 @@ class Mamba(Mixer):
             state["ssm"], x, delta, A, B, C, D=self.D, z=z, delta_bias=self._delta_bias(), delta_softplus=True
         )
         return self.out_proj(y), {**kept, "ssm": ssm_state}
+
+    def _fused_step(self, x: Tensor, z: Tensor | None, state: State) -> tuple[Tensor, State]:
+        """Convolution, SiLU, scan and gate of one token: two kernels, on copies of the state, which stays as it was."""
+        following = {name: held.clone() for name, held in state.items()}
+        if self.conv is None:
+            x = F.silu(x)
+        else:
+            weight, bias = self.conv.weight.squeeze(1), self.conv.bias
+            x = causal_conv1d_step_(following["conv"], x, weight, bias, activation="silu")
+        delta, B, C, A = self._select(x)
+        y = selective_state_step_(
+            following["ssm"], x, delta, A, B, C, D=self.D, z=z, delta_bias=self._delta_bias(), delta_softplus=True
+        )
+        return y, following
 
     def init_state(self, batch: int, length_max: int, device: torch.device, dtype: torch.dtype) -> State:
         wide = torch.float64 if dtype == torch.float64 else torch.float32  # the state is never kept in half precision
