@@ -1,6 +1,9 @@
 #!/usr/bin/env python
 """Evaluate a trained run over the whole validation and test splits, once, and write metrics.json.
 
+Under the published protocol there is no validation, and where the run's config says `test_batches`, the test loss is
+estimated as its source did: on that many random batches.
+
 Text: loss (nats per token), perplexity, bits per character, and a sample. Tasks with answers: loss and accuracy.
 A run that diverged or ran out of memory gets a metrics.json that says so, without numbers.
 """
@@ -13,11 +16,12 @@ import torch
 from seqscale.cli import main, parser
 from seqscale.data import open_dataset
 from seqscale.data.batches import SPLITS, TextDataset
+from seqscale.data.published_batches import estimate_batches
 from seqscale.devices import resolve_device, resolve_precision
 from seqscale.files import read_json, write_json
-from seqscale.models import ModelSpec, build
+from seqscale.models import LanguageModel, ModelSpec, build_any
 from seqscale.provenance import digest, provenance
-from seqscale.training import evaluate_split, metrics, sample_text
+from seqscale.training import evaluate_batches, evaluate_split, metrics, sample_text
 from seqscale.training.checkpoint import load_tensors
 
 
@@ -31,14 +35,18 @@ def evaluate(folder: Path, data_folder: str, prompt: str | None, length: int) ->
         return {**result, "sample": None, "provenance": origin}
     torch.set_num_threads(run["threads"])
     data = open_dataset(data_folder)
-    model = build(ModelSpec.from_dict(run["model"]), data.vocab_size, run["context"]).to(device)
+    model = build_any(ModelSpec.from_dict(run["model"]), data.vocab_size, run["context"]).to(device)
     model.load_state_dict(load_tensors(folder / "model.safetensors")[0])
     precision = resolve_precision(run["precision"], device)
-    for split in SPLITS[1:]:
-        raw = evaluate_split(model, data, split, run["context"], device, precision)
+    published = run["protocol"] == "published"
+    for split in SPLITS[2:] if published else SPLITS[1:]:  # no source looked at a validation split
+        if published and run["test_batches"]:
+            raw = evaluate_batches(model, estimate_batches(data, run), device, precision)
+        else:
+            raw = evaluate_split(model, data, split, run["context"], device, precision)
         result[split] = metrics(raw, data.meta, split)
     sample = None
-    if prompt and isinstance(data, TextDataset):
+    if prompt and isinstance(data, TextDataset) and isinstance(model, LanguageModel):
         sample = {"prompt": prompt, "text": sample_text(model, data.tokenizer, prompt, length, run["seed"])}
     return {**result, "sample": sample, "provenance": {**origin, "data_sha256": data.meta.get("sha256")}}
 

@@ -66,6 +66,7 @@ class Matrix:
             "optimizer": {**merged(values["optimizer"], changes.get("optimizer", {})), "learning_rate": rate},
             "search": {"learning_rates": rates} if rates else None,
             **self.config.values["compute"],
+            **self._own_protocol(experiment),
         }
 
     def search_config(self, experiment: str, model: str, rate: str) -> dict[str, Any]:
@@ -76,6 +77,12 @@ class Matrix:
         steps = search["steps"]
         budget = {"steps": steps, "eval_every": steps, "log_every": max(1, steps // 10), "checkpoint_every": steps}
         return {**run, "search": None, **budget}
+
+    def _own_protocol(self, experiment: str) -> dict[str, Any]:
+        """What an experiment says that is not the rule; left out where it is, so that it reruns nothing there."""
+        values = self.experiments[experiment]
+        published = {key: values[key] for key in ("batches", "test_batches")}
+        return {"precision": values["precision"], **(published if values["protocol"] == "published" else {})}
 
     def bench_config(self, suite: str, model: str) -> dict[str, Any]:
         """The resolved config of a benchmark."""

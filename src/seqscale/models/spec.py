@@ -5,6 +5,7 @@ from typing import Any
 
 from seqscale.mixers import get
 from seqscale.models.language_model import LanguageModel
+from seqscale.models.published import PublishedModel, build_published
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,7 @@ class ModelSpec:
     positions: str = "none"
     dropout: float = 0.0
     matched: bool = True
+    published: str = ""
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "ModelSpec":
@@ -47,3 +49,10 @@ def build(spec: ModelSpec, vocab_size: int, context: int) -> LanguageModel:
         context=context if spec.positions == "learned" else None,
         dropout=spec.dropout,
     )
+
+
+def build_any(spec: ModelSpec, vocab_size: int, context: int) -> LanguageModel | PublishedModel:
+    """As `build`, but also for a model kept as published (`published: "000.mamba"`)."""
+    if not spec.published:
+        return build(spec, vocab_size, context)
+    return build_published(spec.published, vocab_size, context, spec.d_model, spec.n_layers, spec.mixer_options)

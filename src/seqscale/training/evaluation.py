@@ -2,13 +2,14 @@
 
 import contextlib
 import math
+from collections.abc import Iterable
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-from seqscale.data.batches import IGNORE, Dataset
+from seqscale.data.batches import IGNORE, Batch, Dataset
 
 EVAL_TOKENS = 4096  # per batch: enough to keep a core busy, little enough for any memory
 
@@ -18,7 +19,6 @@ def autocast(device: torch.device, precision: str) -> contextlib.AbstractContext
     return torch.autocast(device.type, torch.bfloat16) if precision == "bfloat16" else contextlib.nullcontext()
 
 
-@torch.inference_mode()
 def evaluate_split(
     model: nn.Module, data: Dataset, split: str, context: int, device: torch.device, precision: str
 ) -> dict[str, float]:
@@ -29,10 +29,19 @@ def evaluate_split(
     Returns:
         loss (nats per target), accuracy (share of targets hit), tokens (targets seen).
     """
+    pieces = data.eval_batches(split, max(1, EVAL_TOKENS // context), context)
+    return evaluate_batches(model, pieces, device, precision)
+
+
+@torch.inference_mode()
+def evaluate_batches(
+    model: nn.Module, pieces: Iterable[Batch], device: torch.device, precision: str
+) -> dict[str, float]:
+    """Run a model over batches; the result is that of `evaluate_split`."""
     was_training = model.training
     model.eval()
     loss, hits, count = 0.0, 0, 0
-    for piece in data.eval_batches(split, max(1, EVAL_TOKENS // context), context):
+    for piece in pieces:
         inputs, targets = (torch.from_numpy(x).to(device) for x in (piece.inputs, piece.targets))
         with autocast(device, precision):
             logits = model(inputs)
