@@ -44,7 +44,7 @@ def test_the_set_is_seventeen_sweep_points_the_main_table_and_the_word_level() -
     assert sum(sweeps.values()) == 17
     assert len(values["published_000_tiny_shakespeare"]["models"]) == 5
     assert values["published_000_tiny_shakespeare"]["seeds"] == [1, 2, 3, 4, 5]
-    assert {x["dataset"] for x in values.values()} == {"tiny_shakespeare", "wikitext2_words", "ptb_words"}
+    assert {x["dataset"] for x in values.values()} == {"tiny_shakespeare", "wikitext2_published", "ptb"}
     assert all(x["protocol"] == "published" and x["test_batches"] == 20 for x in values.values())
 
 
