@@ -1,13 +1,17 @@
 #!/usr/bin/env python
 """Prepare a corpus or a generated task: verified bytes to tokens on disk.
 
-Leaves in --out: train.bin, valid.bin, test.bin (tokens, for a text) and meta.json (vocabulary, splits, checksums).
+Leaves in --out: train.bin, valid.bin, test.bin (tokens, for a text) and meta.json (vocabulary, splits, checksums);
+for labelled tweets SPLIT.npz (tokens, lengths, labels) and SPLIT.csv (the cleaned tweets).
+Files that the mirror lacks are downloaded; what was fetched is kept and, after an interruption, gone on with.
 """
 
 import os
+from pathlib import Path
 
 from seqscale.cli import json_argument, main, parser
 from seqscale.data import prepare
+from seqscale.data.fetch import DOWNLOADS
 
 
 def work() -> None:
@@ -26,8 +30,9 @@ def work() -> None:
         "--mirror", default=os.environ.get("SEQSCALE_MIRROR"), help="folder of local copies, looked into first"
     )
     p.add_argument("--context", type=int, help="longest context it will be used with: a shorter text is refused")
+    p.add_argument("--downloads", type=Path, default=DOWNLOADS, help="folder for downloads (default: %(default)s)")
     a = p.parse_args()
-    prepare(a.name, a.spec, a.out, a.mirror, a.context)
+    prepare(a.name, a.spec, a.out, a.mirror, a.context, a.downloads)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from seqscale.config import Matrix, resolve
 from seqscale.data import open_dataset
 from seqscale.data.published_batches import draw, estimate_batches
 from seqscale.files import read_json
-from seqscale.models import ModelSpec, PublishedModel, build_any
+from seqscale.models import ModelSpec, PublishedModel, build_as_published
 from seqscale.training import train
 from seqscale.training.loop import _Run
 from seqscale.training.optimizer import OptimizerSettings, make_optimizer
@@ -92,7 +92,7 @@ def test_evaluation_is_an_estimate_on_random_test_batches(data_folder: Path, tmp
     found = script.evaluate(tmp_path / "out", str(data_folder), None, 0)
     assert found["valid"] is None
     assert found["test"]["tokens"] == 2 * 2 * run["context"]
-    model = build_any(ModelSpec.from_dict(run["model"]), open_dataset(data_folder).vocab_size, run["context"])
+    model = build_as_published(ModelSpec.from_dict(run["model"]), open_dataset(data_folder).vocab_size, run["context"])
     weights = script.load_tensors(tmp_path / "out" / "model.safetensors")[0]
     model.load_state_dict(weights)
     losses = []
@@ -163,7 +163,7 @@ def test_the_published_optimizer_is_pytorchs_own() -> None:
     weights = []
     for own in (True, False):
         torch.manual_seed(0)
-        model = build_any(ModelSpec.from_dict(run["model"]), 65, 8)
+        model = build_as_published(ModelSpec.from_dict(run["model"]), 65, 8)
         assert isinstance(model, PublishedModel)
         optimizer = make_optimizer(model, settings) if own else torch.optim.AdamW(model.parameters(), lr=1e-3)
         for _ in range(3):

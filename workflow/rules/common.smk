@@ -36,6 +36,8 @@ try:
 except (ConfigError, ClaimsError) as error:
     raise WorkflowError(str(error)) from None
 MATRIX = Matrix(CONFIG)
+if CONFIG.mirror:  # jobs learn of it this way: where a pinned file lies is no matter for what is made of it
+    os.environ["SEQSCALE_MIRROR"] = CONFIG.mirror
 
 
 wildcard_constraints:
@@ -100,6 +102,11 @@ def sample_of(wildcards):
         if sample
         else []
     )
+
+
+def probes_of(wildcards):
+    """The file with what a classifier is asked besides its test set, where the experiment names one."""
+    return MATRIX.experiments[wildcards.experiment]["probes"] or []
 
 
 def figure_files():

@@ -4,6 +4,7 @@ rule evaluate:
         data=dataset_of,
         weights="results/runs/{experiment}/{model}/seed{seed}/model.safetensors",
         summary="results/runs/{experiment}/{model}/seed{seed}/summary.json",
+        probes=probes_of,
     output:
         "results/runs/{experiment}/{model}/seed{seed}/metrics.json",
     log:
@@ -16,7 +17,10 @@ rule evaluate:
     params:
         script=f"{SRC}/evaluate.py",
         sample=sample_of,
+        probes=lambda w, input: (
+            f"--probes {input.probes}" if input.get("probes") else ""
+        ),
         code=lambda w: code("evaluate.py", mixer_module(w.model)),
     shell:
         "python {params.script} --run $(dirname {input.summary}) --data $(dirname {input.data}) --out {output} "
-        "{params.sample:q} 2> {log}"
+        "{params.sample:q} {params.probes} 2> {log}"

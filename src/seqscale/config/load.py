@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from seqscale.config import semantics
-from seqscale.config.errors import Problems, Source
+from seqscale.config.errors import Problems, Source, nearest
 from seqscale.config.schema import check, numbers, schema
 from seqscale.provenance import digest
 
@@ -105,7 +105,8 @@ def _entries(
     section: str,
 ) -> dict[str, dict[str, Any]]:
     """The entries of a library file with overrides laid on top, checked and completed."""
-    values = numbers(merged(library.values or {}, over))
+    whole = merged(library.values or {}, over)
+    values = numbers(_likenesses(whole, problems) if section == "datasets" else whole)
     found = Problems(problems.sources)
     check(values, rules, found)
     for words in found.found:
@@ -140,12 +141,33 @@ def _datasets(
     return {n: {"title": n, **(DATASET if e["kind"] in texts else {}), **e} for n, e in entries.items()}
 
 
+def _likenesses(whole: dict[str, Any], problems: Problems) -> dict[str, Any]:
+    """`whole` with every `like: NAME` replaced by that dataset's keys, under the entry's own."""
+
+    def complete(name: str, path: tuple[str, ...]) -> Any:
+        entry = whole[name]
+        if not isinstance(entry, Mapping) or "like" not in entry:
+            return entry
+        own = {key: value for key, value in entry.items() if key != "like"}
+        base = entry["like"]
+        if not isinstance(base, str) or base not in whole or base in path:
+            known = ", ".join(other for other in whole if other not in path)
+            problems.add([name, "like"], f"there is no other dataset '{base}'{nearest(base, whole)} Allowed: {known}")
+            return own
+        inherited = complete(base, (*path, base))
+        return {**inherited, **own} if isinstance(inherited, Mapping) else own
+
+    return {name: complete(name, (name,)) for name in whole}
+
+
 def _with_defaults(values: dict[str, Any], datasets: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     result = merged({"data": {"mirror": None}, "compute": COMPUTE, "models": {}, "datasets": {}}, values)
     for name, experiment in result["experiments"].items():
         dataset = datasets.get(experiment["dataset"], {})
         if dataset.get("kind") == "selective_copying":
             experiment.setdefault("context", dataset["length"] + dataset["n_data"])
+        elif dataset.get("kind") == "tweets":
+            experiment.setdefault("context", dataset["max_tokens"])
         every = max(1, experiment["steps"] // 7)
         defaults = {
             "title": name,
@@ -157,6 +179,8 @@ def _with_defaults(values: dict[str, Any], datasets: Mapping[str, Mapping[str, A
             "log_every": max(1, experiment["steps"] // 50),
             "checkpoint_every": experiment.get("eval_every", every),
             "sample": None,
+            "dropout": None,
+            "probes": None,
             "overrides": {},
             "batches": "epochs",
             "test_batches": None,

@@ -57,10 +57,11 @@ class Matrix:
         values, changes = self.experiments[experiment], self._changes(experiment, model)
         rates = [float(rate) for rate in self.rates(experiment, model)]
         rate = None if rates else changes.get("learning_rate", values["learning_rate"])
+        dropout = {} if values["dropout"] is None else {"dropout": values["dropout"]}
         copied = "protocol dataset context batch steps eval_every log_every checkpoint_every"
         return {
             "experiment": experiment,
-            "model": self.model_config(model),
+            "model": {**self.model_config(model), **dropout},
             "seed": seed,
             **{key: values[key] for key in copied.split()},
             "optimizer": {**merged(values["optimizer"], changes.get("optimizer", {})), "learning_rate": rate},

@@ -10,6 +10,7 @@ import yaml
 from seqscale.config.errors import Problems, nearest
 
 WORDS = {"name", "title", "note", "prompt", "path", "licence", "dataset", "mirror"}  # text, whatever it looks like
+WORDS |= {"sha256", "url", "member", "like", "probes"}
 
 # A whole number is written as one: 12, and not 12.0, which JSON Schema would let pass.
 Validator = jsonschema.validators.extend(

@@ -103,6 +103,8 @@ def _check_sizes(name: str, model: dict[str, Any], problems: Problems) -> None:
 def check_experiments(config: "Config", problems: Problems) -> None:
     """Names exist and budgets make sense, for each experiment."""
     for name, dataset in config.datasets.items():
+        if dataset["kind"] == "corpus":
+            _check_corpus(name, dataset, problems)
         if "split" in dataset and abs(sum(dataset["split"]) - 1) > 1e-6:
             problems.add([name, "split"], f"the three parts must add up to 1, not {sum(dataset['split']):g}")
     for name, experiment in config.values["experiments"].items():
@@ -125,8 +127,22 @@ def check_experiments(config: "Config", problems: Problems) -> None:
                 f"Allowed: {', '.join(experiment['models'])}",
             )
         _check_context(config, experiment, place, problems)
+        if experiment["probes"] and config.datasets[experiment["dataset"]]["kind"] != "tweets":
+            problems.add([*place, "probes"], "are for classifiers, but this dataset has no labels; leave it out")
         _check_rates(experiment, place, problems)
         _check_protocol(config, experiment, place, problems)
+
+
+def _check_corpus(name: str, dataset: dict[str, Any], problems: Problems) -> None:
+    """Files are one text with `lengths`, or the three splits; GPT-2's tokenizer has its two files."""
+    files = set(dataset["files"])
+    if files not in ({"text"}, {"train", "valid", "test"}):
+        given = ", ".join(sorted(files)) or "none"
+        problems.add([name, "files"], f"must be either `text` alone or `train`, `valid` and `test`, not {given}")
+    if ("lengths" in dataset) != (files == {"text"}):
+        problems.add([name], "`lengths` (in characters) go with a single file `text`, and only there")
+    if dataset["tokenizer"] == "gpt2" and set(dataset.get("tokenizer_files", {})) != {"vocab", "merges"}:
+        problems.add([name, "tokenizer"], "'gpt2' needs `tokenizer_files` with `vocab` and `merges`")
 
 
 def _unknown(kind: str, word: str, known: Any, file: str) -> str:
@@ -152,6 +168,8 @@ def _check_context(config: "Config", experiment: dict[str, Any], place: list[Any
             problems.add(
                 [*place, "sample"], "this dataset is a generated task, there is no text to sample; leave it out"
             )
+    elif dataset["kind"] == "tweets":
+        _check_tweets(experiment, dataset, place, problems)
     elif context is None:
         problems.add(place, "the key 'context' is missing (how many tokens a model sees)")
     elif experiment["sample"] and len(experiment["sample"]["prompt"]) >= context:
@@ -174,6 +192,16 @@ def _check_protocol(config: "Config", experiment: dict[str, Any], place: list[An
     own = [name for name in experiment["models"] if config.models.get(name, {}).get("published")]
     if own and experiment["sample"]:
         problems.add([*place, "sample"], f"{own[0]} is a model as published and writes no text; leave it out")
+
+
+def _check_tweets(experiment: dict[str, Any], dataset: dict[str, Any], place: list[Any], problems: Problems) -> None:
+    if experiment["context"] != dataset["max_tokens"]:
+        problems.add(
+            [*place, "context"],
+            f"{experiment['context']} does not fit; the tweets are cut to {dataset['max_tokens']} tokens: leave it out",
+        )
+    if experiment["sample"]:
+        problems.add([*place, "sample"], "a classifier writes no text; leave it out")
 
 
 def _check_rates(experiment: dict[str, Any], place: list[Any], problems: Problems) -> None:

@@ -8,9 +8,10 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from seqscale.data.labelled import LabelledBatch, LabelledDataset
 from seqscale.data.splits import SPLITS
 from seqscale.data.synthetic import IGNORE, SelectiveCopying
-from seqscale.data.tokenizers import CharacterTokenizer
+from seqscale.data.tokenizers import open_tokenizer
 from seqscale.files import read_json, sha256_of
 
 
@@ -30,10 +31,10 @@ class Dataset(Protocol):
     @property
     def vocab_size(self) -> int: ...
 
-    def train_batch(self, seed: int, step: int, batch: int, context: int) -> Batch:
+    def train_batch(self, seed: int, step: int, batch: int, context: int) -> Batch | LabelledBatch:
         """The batch of step `step` (from 0)."""
 
-    def eval_batches(self, split: str, batch: int, context: int) -> Iterator[Batch]:
+    def eval_batches(self, split: str, batch: int, context: int) -> Iterator[Batch] | Iterator[LabelledBatch]:
         """The whole split, each target once, in order."""
 
 
@@ -61,7 +62,7 @@ class TextDataset:
                     f"Delete {folder} and run again: it will be prepared anew."
                 )
         self._tokens = {split: np.memmap(folder / f"{split}.bin", dtype=dtype, mode="r") for split in SPLITS}
-        self.tokenizer = CharacterTokenizer(meta["vocabulary"])
+        self.tokenizer = open_tokenizer(folder, meta)
 
     @property
     def vocab_size(self) -> int:
@@ -123,11 +124,22 @@ class SyntheticDataset:
             yield Batch(*self.task.examples(stream, start, min(batch, count - start)))
 
 
-def open_dataset(folder: str | Path) -> TextDataset | SyntheticDataset:
+def open_dataset(folder: str | Path) -> TextDataset | SyntheticDataset | LabelledDataset:
     """Open a folder that `prepare` made."""
     folder = Path(folder)
     meta = read_json(folder / "meta.json")
+    if meta["task"] == "labels":
+        return LabelledDataset(folder, meta)
     return TextDataset(folder, meta) if meta["task"] == "text" else SyntheticDataset(meta)
 
 
-__all__ = ["IGNORE", "Batch", "Dataset", "SyntheticDataset", "TextDataset", "open_dataset"]
+__all__ = [
+    "IGNORE",
+    "Batch",
+    "Dataset",
+    "LabelledBatch",
+    "LabelledDataset",
+    "SyntheticDataset",
+    "TextDataset",
+    "open_dataset",
+]

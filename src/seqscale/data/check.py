@@ -1,12 +1,18 @@
 """Text files that a configuration names, checked before any work starts."""
 
+import logging
 from pathlib import Path
 from typing import Any
 
 from seqscale.config import Config
 from seqscale.config.errors import Problems
 from seqscale.data.corpora import DataError, find_file, load
+from seqscale.data.fetch import pinned_files
+from seqscale.data.prepare import PINNED
+from seqscale.data.probes import load_probes
 from seqscale.data.splits import check_text
+
+log = logging.getLogger(__name__)
 
 LARGE_FILE_BYTES = 64 * 2**20  # a larger corpus is verified by its own job, so that no command waits for it
 
@@ -23,6 +29,13 @@ def check_corpora(config: Config) -> None:
         problems.add(["data", "mirror"], f"there is no folder {mirror} (set by `data: mirror:` or SEQSCALE_MIRROR)")
     for name, experiment in config.values["experiments"].items():
         spec = config.datasets[experiment["dataset"]]
+        try:
+            if experiment["probes"]:
+                load_probes(experiment["probes"])
+        except DataError as error:
+            problems.add(["experiments", name, "probes"], str(error))
+        if spec["kind"] in PINNED:
+            _check_pinned(spec, mirror, ["experiments", name, "dataset"], problems)
         if spec["kind"] not in ("text", "pydoc_topics"):
             continue
         try:
@@ -32,6 +45,26 @@ def check_corpora(config: Config) -> None:
         except DataError as error:
             problems.add(["experiments", name, "dataset"], str(error))
     problems.done()
+
+
+def _check_pinned(spec: dict[str, Any], mirror: str | None, place: list[str | int], problems: Problems) -> None:
+    """The mirror's copies have the right bytes. What is not there is downloaded by the job that needs it."""
+    lacking = []
+    for file in pinned_files(spec):
+        here = file.in_mirror(mirror)
+        if here is None and file.url is None:
+            lacking.append(file.path)
+        elif here is not None and here.stat().st_size <= LARGE_FILE_BYTES:
+            try:
+                file.locate(mirror)
+            except DataError as error:
+                problems.add(place, str(error))
+    if lacking:  # no error yet: everything else that was asked for can still be made
+        log.warning(
+            "warning: %s will fail: %s cannot be found, and has no public address. Name a folder that has it: "
+            "`data: {mirror: FOLDER}` or SEQSCALE_MIRROR.",
+            *(f"preparing {spec['name']}", " and ".join(lacking)),
+        )
 
 
 def _check_batch(experiment: dict[str, Any], characters: int) -> None:

@@ -4,20 +4,35 @@ from pathlib import Path
 from typing import Any
 
 from seqscale.data.corpora import load
+from seqscale.data.fetch import DOWNLOADS
+from seqscale.data.prepare_corpus import prepare_corpus
+from seqscale.data.prepare_tweets import prepare_tweets
 from seqscale.data.splits import check_text
 from seqscale.data.synthetic import SelectiveCopying
 from seqscale.data.tokenizers import CharacterTokenizer
 from seqscale.files import atomic_write, sha256_of, write_json
 from seqscale.provenance import provenance
 
+PINNED = {"corpus": prepare_corpus, "tweets": prepare_tweets}  # kinds whose every byte datasets.yaml pins
 
-def prepare(name: str, spec: dict[str, Any], out: str | Path, mirror: str | None, context: int | None = None) -> None:
+
+def prepare(
+    name: str,
+    spec: dict[str, Any],
+    out: str | Path,
+    mirror: str | None,
+    context: int | None = None,
+    downloads: Path = DOWNLOADS,
+) -> None:
     """Prepare the dataset `name` in the folder `out`: {train,valid,test}.bin and, last of all, meta.json.
+
+    Labelled tweets are arrays instead, see `prepare_tweets`.
 
     Args:
         spec: its entry in datasets.yaml.
         mirror: folder of local copies, or None.
         context: the longest context it will be used with, to refuse a text shorter than that.
+        downloads: where files that the mirror lacks are downloaded to, and kept.
 
     Raises:
         DataError: the corpus is missing, damaged, empty or too short.
@@ -46,6 +61,9 @@ def prepare(name: str, spec: dict[str, Any], out: str | Path, mirror: str | None
                 "sha256": None,
             },
         )
+        return
+    if spec["kind"] in PINNED:
+        PINNED[spec["kind"]](name, spec, out, mirror, downloads, common)
         return
     raw = load(spec, mirror)
     splits = check_text(name, raw, spec["split"], context)

@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from seqscale.data.batches import Batch, Dataset, TextDataset
+from seqscale.data.batches import Batch, Dataset, LabelledBatch, TextDataset
 
 TEST_STREAM = 1  # told apart from training by the second number of the random seed
 
 
-def draw(data: Dataset, run: dict[str, Any], step: int) -> Batch:
+def draw(data: Dataset, run: dict[str, Any], step: int) -> Batch | LabelledBatch:
     """The training batch of step `step` (from 0), drawn as the run's config says.
 
     Raises:

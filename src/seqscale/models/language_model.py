@@ -58,6 +58,13 @@ class LanguageModel(nn.Module):
             for module in outputs:
                 module.weight.mul_(len(outputs) ** -0.5)
 
+    def features(self, tokens: Tensor) -> Tensor:
+        """What the output layer sees of a whole sequence, (batch, length) -> (batch, length, d_model)."""
+        x = self._embed(tokens, 0)
+        for block in self.blocks:
+            x = block(x)
+        return self.norm(x)
+
     @overload
     def forward(self, tokens: Tensor, state: None = None) -> Tensor: ...
     @overload

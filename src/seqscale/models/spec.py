@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from seqscale.mixers import get
+from seqscale.models.classifier import Classifier
 from seqscale.models.language_model import LanguageModel
 from seqscale.models.published import PublishedModel, build_published
 
@@ -51,8 +52,11 @@ def build(spec: ModelSpec, vocab_size: int, context: int) -> LanguageModel:
     )
 
 
-def build_any(spec: ModelSpec, vocab_size: int, context: int) -> LanguageModel | PublishedModel:
-    """As `build`, but also for a model kept as published (`published: "000.mamba"`)."""
-    if not spec.published:
-        return build(spec, vocab_size, context)
+def build_classifier(spec: ModelSpec, vocab_size: int, context: int, classes: int) -> Classifier:
+    """The same stack as `build` makes, with a classifier's head; arguments as there, and the number of classes."""
+    return Classifier(build(spec, vocab_size, context), classes)
+
+
+def build_as_published(spec: ModelSpec, vocab_size: int, context: int) -> PublishedModel:
+    """The model of a source, exactly as published (`published: "000.mamba"`); it brings its own head."""
     return build_published(spec.published, vocab_size, context, spec.d_model, spec.n_layers, spec.mixer_options)

@@ -3,6 +3,7 @@
 columns   the columns of every table and their types: the interface to verdicts, figures and report
 matrix    what should be there: the list of runs, searches and benchmarks of the configuration
 runs      summary.json, metrics.json, history.csv, best.json  ->  runs, history, search, samples, models
+labels    metrics.json of classifiers  ->  accuracy, confusion, examples, counterfactuals
 bench     benchmark CSV files  ->  bench, scaling (fitted exponents)
 collect   all of it, written to a folder
 """

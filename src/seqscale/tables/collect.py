@@ -19,7 +19,7 @@ def collect(results: str | Path, matrix: Matrix, *, allow_missing: bool = False)
     """
     results = Path(results)
     reader = Reader(allow_missing)
-    runs, histories, samples, models = collect_runs(results, matrix, reader)
+    runs, histories, samples, models, labels = collect_runs(results, matrix, reader)
     search = collect_search(results, matrix, reader)
     bench = collect_bench(results, matrix, reader)
     if reader.problems:
@@ -35,6 +35,7 @@ def collect(results: str | Path, matrix: Matrix, *, allow_missing: bool = False)
         "scaling": scaling(bench),
         "samples": as_table("samples", samples),
         "models": as_table("models", models),
+        **{name: as_table(name, rows) for name, rows in labels.items()},
     }
 
 

@@ -145,6 +145,64 @@ COLUMNS: dict[str, dict[str, str]] = {
         "forward_flops_per_token": NUMBER,
         "lr": NUMBER,
     },
+    # ---- classifiers of labelled texts ----
+    "accuracy": {  # a row per run, split and length bucket; without a seed, the mean over seeds
+        "experiment": TEXT,
+        "dataset": TEXT,
+        "model": TEXT,
+        "seed": WHOLE,
+        "split": TEXT,  # valid, test, manual (the hand-labelled second test, without its neutral texts)
+        "length_min": WHOLE,  # tokens, [CLS] and [SEP] included; empty for the whole split
+        "length_max": WHOLE,
+        "examples": WHOLE,
+        "correct": WHOLE,
+        "accuracy": NUMBER,
+        "ci_low": NUMBER,  # of a run: chance of the test set; over seeds: of seeds and test set
+        "ci_high": NUMBER,
+        "seeds": WHOLE,
+        "method": TEXT,
+    },
+    "confusion": {
+        "experiment": TEXT,
+        "model": TEXT,
+        "seed": WHOLE,
+        "split": TEXT,
+        "truth": TEXT,  # manual has neutral texts too, which no model can call so
+        "answer": TEXT,
+        "examples": WHOLE,
+    },
+    "examples": {  # what each run says of the single texts in config/probes.yaml
+        "experiment": TEXT,
+        "model": TEXT,
+        "seed": WHOLE,
+        "text": TEXT,
+        "truth": TEXT,
+        "answer": TEXT,
+        "correct": YES_NO,
+        "confidence": NUMBER,  # probability of the answer
+        "score": NUMBER,  # log odds of positive, nats
+    },
+    "counterfactuals": {  # sentences that differ in one term; all seeds together
+        "experiment": TEXT,
+        "model": TEXT,
+        "attribute": TEXT,
+        "term": TEXT,  # empty: all pairs of terms of the attribute
+        "pairs": WHOLE,
+        "flips": WHOLE,  # pairs with different answers
+        "flip_share": NUMBER,
+        "flip_low": NUMBER,
+        "flip_high": NUMBER,
+        "score_gap": NUMBER,  # mean distance of the two scores of a pair, nats
+        "score_gap_low": NUMBER,
+        "score_gap_high": NUMBER,
+        "positive_share": NUMBER,  # of the term's sentences
+        "shift": NUMBER,  # the term's mean score less that of the attribute's other terms, nats
+        "shift_low": NUMBER,
+        "shift_high": NUMBER,
+        "templates": WHOLE,
+        "seeds": WHOLE,
+        "method": TEXT,
+    },
 }
 
 TABLES = tuple(COLUMNS)

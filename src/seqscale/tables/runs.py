@@ -13,6 +13,7 @@ import pandas as pd
 
 from seqscale.files import read_json
 from seqscale.tables.columns import COLUMNS, MISSING, OK
+from seqscale.tables.labels import label_tables
 from seqscale.tables.matrix import Matrix, RunKey, best_file
 
 STATUSES = (OK, "diverged", "out of memory")
@@ -66,12 +67,15 @@ class Reader:
         return table
 
 
-def collect_runs(results: Path, matrix: Matrix, reader: Reader) -> tuple[Rows, list[pd.DataFrame], Rows, Rows]:
-    """Rows of runs, pieces of history, rows of samples, rows of models."""
+def collect_runs(
+    results: Path, matrix: Matrix, reader: Reader
+) -> tuple[Rows, list[pd.DataFrame], Rows, Rows, dict[str, Rows]]:
+    """Rows of runs, pieces of history, rows of samples, rows of models, rows of the tables of classifiers."""
     runs: Rows = []
     histories: list[pd.DataFrame] = []
     samples: Rows = []
     models: dict[tuple[str, str], dict[str, Any]] = {}
+    labels: dict[RunKey, dict[str, Any]] = {}
     searched = {(key.experiment, key.model) for key in matrix.search}
     edges = {pair: _at_edge(results, pair, reader) for pair in sorted(searched)}
     for key in matrix.runs:
@@ -95,6 +99,8 @@ def collect_runs(results: Path, matrix: Matrix, reader: Reader) -> tuple[Rows, l
         runs.append(_run_row(key, summary, metrics, edges.get((key.experiment, key.model))))
         history = history[list(COLUMNS["history"])[3:]]
         histories.append(history.assign(experiment=key.experiment, model=key.model, seed=key.seed))
+        if metrics.get("labels"):
+            labels[key] = {**metrics["labels"], "dataset": summary["config"]["dataset"]}
         if metrics.get("sample"):
             sample = metrics["sample"]
             samples.append({**_identity(key), "prompt": sample.get("prompt"), "text": sample.get("text")})
@@ -103,7 +109,7 @@ def collect_runs(results: Path, matrix: Matrix, reader: Reader) -> tuple[Rows, l
     shown = {(row["experiment"], row["model"]): row for row in runs if row["status"] != MISSING}
     for pair, row in models.items():
         row.update({name: shown[pair].get(name) for name in ("params_ratio", "matched", "lr")})
-    return runs, histories, samples, list(models.values())
+    return runs, histories, samples, list(models.values()), label_tables(labels)
 
 
 def collect_search(results: Path, matrix: Matrix, reader: Reader) -> Rows:

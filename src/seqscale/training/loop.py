@@ -10,22 +10,29 @@ import time
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import nn
 from tqdm import tqdm
 
 from seqscale.data import open_dataset
-from seqscale.data.batches import IGNORE, Batch, Dataset
+from seqscale.data.batches import IGNORE, Batch, Dataset, LabelledBatch, LabelledDataset
 from seqscale.data.published_batches import draw
 from seqscale.devices import resolve_device, resolve_precision
 from seqscale.files import write_json, write_text
-from seqscale.models import LanguageModel, ModelSpec, PublishedModel, build_any
+from seqscale.models import (
+    Classifier,
+    LanguageModel,
+    ModelSpec,
+    PublishedModel,
+    build,
+    build_as_published,
+    build_classifier,
+)
 from seqscale.models.published import module_of, published_flops
 from seqscale.provenance import code_digest, digest, provenance
 from seqscale.training.checkpoint import Position, load_checkpoint, only_one, save_checkpoint, save_tensors
-from seqscale.training.evaluation import autocast, evaluate_split
+from seqscale.training.evaluation import evaluate_split, logits_and_targets
 from seqscale.training.history import History
 from seqscale.training.optimizer import OptimizerSettings, make_optimizer
 
@@ -81,6 +88,16 @@ def _is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, torch.OutOfMemoryError | MemoryError) or any(word in str(error) for word in words)
 
 
+def model_for(run: dict[str, Any], data: Dataset) -> LanguageModel | Classifier | PublishedModel:
+    """The model of a run: a source's own, or a classifier where the data are labelled texts, or a language model."""
+    spec = ModelSpec.from_dict(run["model"])
+    if spec.published:
+        return build_as_published(spec, data.vocab_size, run["context"])
+    if isinstance(data, LabelledDataset):
+        return build_classifier(spec, data.vocab_size, run["context"], len(data.classes))
+    return build(spec, data.vocab_size, run["context"])
+
+
 class _Run:
     """A run under way: its model, optimizer, position and history."""
 
@@ -89,8 +106,7 @@ class _Run:
         self.precision = resolve_precision(run["precision"], device)
         self.settings = OptimizerSettings.from_dict(run["optimizer"])
         torch.manual_seed(run["seed"])
-        spec = ModelSpec.from_dict(run["model"])
-        self.model: LanguageModel | PublishedModel = build_any(spec, data.vocab_size, run["context"]).to(device)
+        self.model = model_for(run, data).to(device)
         self.optimizer = make_optimizer(self.model, self.settings)
         self.checkpoint = work / "checkpoint.safetensors"
         self.position = load_checkpoint(self.checkpoint, self.model, self.optimizer, identity) or Position(0, 0.0)
@@ -122,13 +138,9 @@ class _Run:
         self.optimizer.step()
         return value, norm_value
 
-    def _loss(self, batch: Batch) -> torch.Tensor:
-        inputs, targets = (
-            torch.from_numpy(np.ascontiguousarray(x)).to(self.device) for x in (batch.inputs, batch.targets)
-        )
-        with autocast(self.device, self.precision):
-            logits = self.model(inputs)
-        return F.cross_entropy(logits.float().flatten(0, 1), targets.flatten(), ignore_index=IGNORE)
+    def _loss(self, batch: Batch | LabelledBatch) -> torch.Tensor:
+        logits, targets = logits_and_targets(self.model, batch, self.device, self.precision)
+        return F.cross_entropy(logits, targets, ignore_index=IGNORE)
 
     # -- the whole run -------------------------------------------------------------------------------------------
 

@@ -21,9 +21,7 @@ class SSM(PublishedModel):
     connection; one layer, n_layers is not used; and the recurrence is a loop over tokens in Python.
     """
 
-    def __init__(
-        self, vocab_size: int, context: int, d_model: int, n_layers: int, *, d_state: int = 128
-    ) -> None:
+    def __init__(self, vocab_size: int, context: int, d_model: int, n_layers: int, *, d_state: int = 128) -> None:
         super().__init__()
         self.d_state = d_state
         self.embedding = nn.Embedding(vocab_size, d_model)
