@@ -1,6 +1,6 @@
 # Benchmarks, one job per suite and model. A timing job asks for every core that Snakemake may use, so that no other
 # job of the DAG runs beside it; counting operations needs no such care.
-TIMED = ("prefill", "decode", "train_step", "memory")
+TIMED = ("prefill", "decode", "train_step", "memory", "as_published")
 
 
 rule bench:

@@ -7,7 +7,7 @@ from typing import Any
 
 from seqscale.models import ModelSpec
 
-SUITES = ("prefill", "decode", "train_step", "memory", "flops")
+SUITES = ("prefill", "decode", "train_step", "memory", "flops", "as_published")
 PRECISIONS = ("auto", "float32", "bfloat16")
 DEVICES = ("auto", "cpu", "cuda")
 
@@ -22,6 +22,7 @@ class BenchConfig:
         batch: sequences side by side.
         lengths: tokens per sequence (decode: tokens of context before the timed steps); sorted here.
         tokens: single steps timed at each length, decode only.
+        forwards: averaged in one measurement, as_published only.
         repeats, min_seconds: a timing goes on until it has both.
         device, precision: as in config.yaml's `compute`.
         threads: of PyTorch on a CPU.
@@ -33,6 +34,7 @@ class BenchConfig:
     batch: int
     lengths: tuple[int, ...]
     tokens: int = 16
+    forwards: int = 10
     repeats: int = 7
     min_seconds: float = 0.2
     device: str = "auto"
@@ -55,7 +57,12 @@ class BenchConfig:
         if not isinstance(values, dict):
             raise ValueError("the config must be a JSON object with the keys suite, model and settings")
         fields = {field.name for field in dataclasses.fields(cls)}
-        _known("", values, (fields - {"batch", "lengths", "tokens"}) | {"settings"}, {"suite", "model", "settings"})
+        _known(
+            "",
+            values,
+            (fields - {"batch", "lengths", "tokens", "forwards"}) | {"settings"},
+            {"suite", "model", "settings"},
+        )
         settings, model = values["settings"], values["model"]
         for key, part in (("settings", settings), ("model", model)):
             if not isinstance(part, dict):
@@ -63,13 +70,14 @@ class BenchConfig:
         if values["suite"] not in SUITES:
             near = _near(values["suite"], SUITES)
             raise ValueError(f"suite is {values['suite']!r}{near}; allowed: {', '.join(SUITES)}")
-        _known("settings.", settings, {"batch", "lengths", "tokens"}, {"batch", "lengths"})
+        _known("settings.", settings, {"batch", "lengths", "tokens", "forwards"}, {"batch", "lengths"})
         specs = dataclasses.fields(ModelSpec)
         _known("model.", model, {f.name for f in specs}, {"name", "mixer", "d_model", "n_layers"})
         lengths = settings["lengths"]
         if not (isinstance(lengths, list) and lengths and all(_whole(n) and n > 0 for n in lengths)):
             raise ValueError(f"settings.lengths must be a list of whole numbers above 0, not {lengths!r}")
         for key, value in (("settings.batch", settings["batch"]), ("settings.tokens", settings.get("tokens", 1)),
+                           ("settings.forwards", settings.get("forwards", 1)),
                            *((k, values[k]) for k in ("repeats", "threads", "vocab_size") if k in values)):  # fmt: skip
             if not (_whole(value) and value > 0):
                 raise ValueError(f"{key} must be a whole number above 0, not {value!r}")

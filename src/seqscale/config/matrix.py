@@ -35,7 +35,9 @@ class Matrix:
     def benches(self) -> list[tuple[str, str]]:
         """(suite, model) of every benchmark."""
         bench = self.config.values.get("benchmarks")
-        return [(suite, model) for suite in bench["suites"] for model in bench["models"]] if bench else []
+        if not bench:
+            return []
+        return [(s, model) for s, values in bench["suites"].items() for model in values.get("models", bench["models"])]
 
     def rates(self, experiment: str, model: str) -> list[str]:
         """The grid that a model's learning rate is searched on; empty if it is given."""
@@ -88,13 +90,17 @@ class Matrix:
     def bench_config(self, suite: str, model: str) -> dict[str, Any]:
         """The resolved config of a benchmark."""
         bench, compute = self.config.values["benchmarks"], self.config.values["compute"]
+        settings = {key: value for key, value in bench["suites"][suite].items() if key not in ("models", "vocab_size")}
+        own = {key: bench["suites"][suite].get(key, bench[key]) for key in ("vocab_size",)}
+        as_published = suite == "as_published"  # the sources timed on a CPU
         return {
             "suite": suite,
             "model": self.model_config(model),
-            "settings": bench["suites"][suite],
-            **{key: bench[key] for key in ("repeats", "min_seconds", "threads", "vocab_size")},
-            "device": compute["device"],
-            "precision": compute["precision"],
+            "settings": settings,
+            **{key: bench[key] for key in ("repeats", "min_seconds", "threads")},
+            **own,
+            "device": "cpu" if as_published else compute["device"],
+            "precision": "float32" if as_published else compute["precision"],
         }
 
     def summary(self) -> dict[str, Any]:

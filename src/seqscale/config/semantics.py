@@ -244,7 +244,16 @@ def _check_rates(experiment: dict[str, Any], place: list[Any], problems: Problem
 
 
 def check_benchmarks(config: "Config", problems: Problems) -> None:
-    """Benchmarked models exist."""
-    for index, model in enumerate(config.values.get("benchmarks", {}).get("models", [])):
-        if model not in config.models:
-            problems.add(["benchmarks", "models", index], _unknown("model", model, config.models, "config/models.yaml"))
+    """Benchmarked models exist, and those as published are timed as published."""
+    bench = config.values.get("benchmarks", {})
+    lists = [(["benchmarks", "models"], "", bench.get("models", []))]
+    for suite, values in bench.get("suites", {}).items():
+        lists.append((["benchmarks", "suites", suite, "models"], suite, values.get("models", [])))
+    for place, suite, models in lists:
+        for index, model in enumerate(models):
+            if model not in config.models:
+                problems.add([*place, index], _unknown("model", model, config.models, "config/models.yaml"))
+            elif config.models[model]["published"] and suite != "as_published":
+                problems.add(
+                    [*place, index], f"'{model}' is a model as published: only the suite as_published takes it"
+                )
