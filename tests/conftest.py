@@ -11,7 +11,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # before PyTorch is loaded: tests
 os.environ["HF_HUB_OFFLINE"] = "1"
 if not any(os.path.exists(device) for device in ("/dev/nvidiactl", "/dev/kfd")):
     os.environ["TRITON_INTERPRET"] = "1"  # no GPU: kernels run in Triton's interpreter; before anything imports triton
-os.environ.pop("SEQSCALE_MIRROR", None)  # a mirror on this machine must not decide what a test sees
+# a mirror on this machine must not decide what a test sees ... (a worker finds it under its new name)
+os.environ.setdefault("PUBLIC_CORPORA", os.environ.pop("SEQSCALE_MIRROR", ""))
 
 import pytest
 
@@ -37,3 +38,11 @@ def _no_network(monkeypatch: pytest.MonkeyPatch) -> None:
 def root() -> Path:
     """The repository."""
     return ROOT
+
+
+@pytest.fixture(scope="session")
+def public_mirror() -> Path:
+    """... but for the tests of the public corpora themselves."""
+    if not os.environ["PUBLIC_CORPORA"]:
+        pytest.skip("needs the public corpora: set SEQSCALE_MIRROR to a folder of local copies")
+    return Path(os.environ["PUBLIC_CORPORA"])

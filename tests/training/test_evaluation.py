@@ -72,12 +72,14 @@ def test_dropout_is_off_and_the_mode_restored(data_folder: Path, training: bool)
 
 
 def test_metrics_of_text() -> None:
-    meta = {"task": "text", "tokens": {"test": 50}, "characters": {"test": 100}}
+    meta = {"task": "text", "tokenizer": "characters", "tokens": {"test": 50}, "characters": {"test": 100}}
     found = metrics({"loss": math.log(8), "accuracy": 0.5, "tokens": 49}, meta, "test")
     assert found["perplexity"] == pytest.approx(8)
     assert found["bits_per_character"] == pytest.approx(1.5)  # 3 bits a token, 2 characters a token
     assert found["accuracy"] is None
     assert (found["loss"], found["tokens"]) == (math.log(8), 49)
+    words = metrics({"loss": math.log(8), "accuracy": 0.5, "tokens": 49}, {**meta, "tokenizer": "words"}, "test")
+    assert (words["perplexity"], words["bits_per_character"]) == (found["perplexity"], None)
 
 
 def test_metrics_of_a_task_and_of_a_hopeless_loss() -> None:

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import yaml
 
+from stand_ins import make_mirror, write_stand_in
+
 ROOT = Path(__file__).resolve().parents[2]
 PARTS = ("Snakefile", "environment.yml", "config", "workflow", "src", "report")
 
@@ -25,6 +27,8 @@ class Pipeline:
             copy(
                 source, folder / part, **({"ignore": shutil.ignore_patterns("__pycache__")} if source.is_dir() else {})
             )
+        self.mirror = make_mirror(folder / "mirror")  # the public corpora are not there in a test
+        write_stand_in(folder / "config" / "datasets.yaml", self.mirror)
 
     def command(self, *arguments: str, config: str = "config/tiny.yaml") -> list[str]:
         return [sys.executable, "-m", "snakemake", "--cores", "2", *arguments, "--configfile", config]
@@ -33,7 +37,7 @@ class Pipeline:
     def environment(self) -> dict[str, str]:
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
         plain = {k: v for k, v in os.environ.items() if not k.startswith(("SEQSCALE", "PYTEST"))}
-        return {**plain, "PATH": path, "OMP_NUM_THREADS": "1"}
+        return {**plain, "PATH": path, "OMP_NUM_THREADS": "1", "SEQSCALE_MIRROR": str(self.mirror)}
 
     def run(
         self, *arguments: str, config: str = "config/tiny.yaml", timeout: int = 800

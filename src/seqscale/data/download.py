@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import requests
+import urllib3
 from tqdm import tqdm
 
 from seqscale.files import sha256_of
@@ -107,10 +108,11 @@ def _from_server(url: str, part: Path, attempts: int, pause_seconds: float, time
         try:
             _one_request(url, part, before, timeout_seconds)
             return resumed
-        except requests.RequestException as error:
+        except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
             after = part.stat().st_size if part.exists() else 0
             failures = 1 if after > before else failures + 1
-            status = error.response.status_code if error.response is not None else None
+            answer = getattr(error, "response", None)
+            status = None if answer is None else answer.status_code
             reason = _in_words(error, status, timeout_seconds)
             if failures >= attempts or (status is not None and status not in TRY_AGAIN):
                 raise DownloadError(f"{url}: {reason}" + (f" ({failures} attempts)" if failures > 1 else "")) from error
@@ -120,7 +122,7 @@ def _from_server(url: str, part: Path, attempts: int, pause_seconds: float, time
 
 
 def _one_request(url: str, part: Path, have: int, timeout_seconds: float) -> None:
-    """One GET, from byte `have` on where the server can; raises requests' exceptions."""
+    """One GET, from byte `have` on where the server can; raises requests' and, in mid-stream, urllib3's exceptions."""
     headers = {"Accept-Encoding": "identity"}  # bytes as they lie there: sizes and offsets must mean something
     if have:
         headers["Range"] = f"bytes={have}-"
@@ -136,21 +138,20 @@ def _one_request(url: str, part: Path, have: int, timeout_seconds: float) -> Non
             total=total, initial=have, unit="B", unit_scale=True, desc=part.stem, disable=not sys.stderr.isatty()
         )
         with bar, open(part, "ab" if have else "wb") as handle:
-            for block in answer.iter_content(BLOCK_BYTES):
+            while block := answer.raw.read1(BLOCK_BYTES):  # what has arrived, not only whole blocks: nothing is lost
                 handle.write(block)
                 bar.update(len(block))
 
 
-def _in_words(error: requests.RequestException, status: int | None, timeout_seconds: float) -> str:
+def _in_words(error: Exception, status: int | None, timeout_seconds: float) -> str:
     if status is not None:
         return f"the server answered {status}" + (", there is no such file" if status == 404 else "")
-    if isinstance(error, requests.exceptions.ConnectTimeout | requests.exceptions.ReadTimeout):
+    if isinstance(error, requests.Timeout | urllib3.exceptions.TimeoutError):
         return f"no answer within {timeout_seconds:g} s"
-    if isinstance(error, requests.exceptions.ChunkedEncodingError):
+    if isinstance(error, urllib3.exceptions.HTTPError):
         return "the connection broke off"
-    if isinstance(error, requests.exceptions.ConnectionError):
-        timed_out = "timed out" in str(error).lower()
-        return f"no answer within {timeout_seconds:g} s" if timed_out else "the server cannot be reached"
+    if isinstance(error, requests.ConnectionError):
+        return "the server cannot be reached"
     return str(error) or type(error).__name__
 
 

@@ -102,7 +102,7 @@ class SubwordTokenizer:
     A thin face around the `tokenizers` library, made from the published vocabulary files.
     """
 
-    PIECE_CHARACTERS = 50_000  # of a long text, tokenised at once
+    PIECE_CHARACTERS = 4_000  # of a long text, tokenised at once
 
     def __init__(self, inner: Tokenizer) -> None:
         self.inner = inner
@@ -135,7 +135,7 @@ class SubwordTokenizer:
         A long text goes through in pieces cut between a letter and the blank after it, where neither tokenizer ever
         joins: the tokens are those of the whole, and memory stays small.
         """
-        pieces = self.inner.encode_batch(_pieces(text, self.PIECE_CHARACTERS), add_special_tokens=False)
+        pieces = self.inner.encode_batch_fast(_pieces(text, self.PIECE_CHARACTERS), add_special_tokens=False)
         dtype = np.uint16 if len(self) <= 1 << 16 else np.uint32
         return np.concatenate([np.asarray(piece.ids, dtype=dtype) for piece in pieces])
 

@@ -11,9 +11,10 @@ class Classifier(nn.Module):
     """Tokens (batch, length) and how many of each row are real, (batch,) -> logits (batch, classes).
 
     Rows are padded on the right. Every mixer is causal, so no real position sees the padding, and the mean is taken
-    over real positions alone: what and how much padding there is never changes an answer. The same reading for all
-    models, rather than the last position's, which suits recurrent ones, or a first token's, which suits attention that
-    looks both ways.
+    over real positions alone: what and how much padding there is never changes an answer (to the last bit, but for
+    mixers that convolve by FFT, whose rounding knows no direction: there to 1e-6). The same reading for all models,
+    rather than the last position's, which suits recurrent ones, or a first token's, which suits attention that looks
+    both ways.
     """
 
     def __init__(self, stack: LanguageModel, classes: int) -> None:

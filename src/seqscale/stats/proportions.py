@@ -1,6 +1,7 @@
 """Intervals for shares: of one test set, over seeds and test set together, and over sentences made from templates."""
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from scipy import stats as distributions
@@ -8,8 +9,7 @@ from scipy import stats as distributions
 from seqscale.stats.intervals import LEVEL, Interval, mean_interval
 
 WILSON = "Wilson score"
-SEEDS_AND_EXAMPLES = "seeds (Student t or bootstrap) and examples (Wilson), in quadrature"
-TEMPLATES_AND_SEEDS = "percentile bootstrap over templates and seeds"
+SEEDS_AND_EXAMPLES = "seeds and examples, in quadrature"
 
 
 def wilson_interval(hits: int, count: int, level: float = LEVEL) -> Interval:
@@ -27,44 +27,43 @@ def wilson_interval(hits: int, count: int, level: float = LEVEL) -> Interval:
     return Interval(share, min(share, middle - half), max(share, middle + half), count, level, WILSON)
 
 
-def accuracy_interval(accuracies: list[float], examples: int, level: float = LEVEL) -> Interval:
+def accuracy_interval(accuracies: Sequence[float], examples: int, level: float = LEVEL) -> Interval:
     """Mean accuracy of several seeds on one test set, for new seeds *and* new test examples.
 
     Seeds share the test set, so averaging over them leaves its chance in: the interval over seeds alone would be too
-    short. The two deviations are independent and added in quadrature. With one seed there is only the test set's.
+    short. With one seed there is only the test set's.
     """
     seeds = mean_interval(accuracies, level)
     mean = min(max(seeds.estimate, 0.0), 1.0)
     cases = wilson_interval(round(mean * examples), examples, level)
-    assert cases.low is not None and cases.high is not None
-    below, above = cases.estimate - cases.low, cases.high - cases.estimate
-    if seeds.low is not None and seeds.high is not None:
-        below = math.hypot(below, seeds.estimate - seeds.low)
-        above = math.hypot(above, seeds.high - seeds.estimate)
+    low, high = _in_quadrature(mean, [seeds, cases])
     method = WILSON if seeds.low is None else SEEDS_AND_EXAMPLES
-    return Interval(mean, max(0.0, mean - below), min(1.0, mean + above), len(accuracies), level, method)
+    return Interval(mean, max(0.0, low), min(1.0, high), len(accuracies), level, method)
 
 
-def crossed_interval(values: np.ndarray, level: float = LEVEL, *, seed: int = 0, resamples: int = 10_000) -> Interval:
-    """Mean of values (seeds, templates) with both resampled, each seed and each template whole.
+def crossed_interval(values: np.ndarray, level: float = LEVEL) -> Interval:
+    """Mean of values (seeds, templates), for new seeds and new templates.
 
-    Sentences from one template are alike, and so are answers of one trained model: they are no independent cases, and
-    counting them as such would make any gap look certain. Fewer than two templates give no interval.
+    Sentences from one template are alike, and so are the answers of one trained model: they are no independent cases,
+    and counting them as such would make any gap look certain. The spread of the seeds' means and that of the templates'
+    means are added in quadrature (what both share counts twice, so the interval is rather too wide than too narrow).
+    Of a single seed or a single template nothing is known about that side's spread; of both, there is no interval.
 
     Raises:
         ValueError: not a matrix, or empty.
     """
     if values.ndim != 2 or values.size == 0:
         raise ValueError(f"values (seeds, templates) are needed, not of shape {values.shape}")
-    n_seeds, n_templates = values.shape
-    mean = float(values.mean())
-    if n_templates < 2:
-        return Interval(mean, None, None, n_templates, level, "no interval (one template)")
-    generator = np.random.default_rng(seed)
+    sides = [mean_interval(values.mean(axis), level) for axis in (1, 0)]
+    known = [name for name, side in zip(("seeds", "templates"), sides, strict=True) if side.bounded]
+    if not known:
+        return Interval(float(values.mean()), None, None, values.size, level, "no interval (one value)")
+    low, high = _in_quadrature(float(values.mean()), sides)
+    return Interval(float(values.mean()), low, high, values.size, level, f"{' and '.join(known)}, in quadrature")
 
-    def weights(n: int) -> np.ndarray:  # how often each is drawn, (resamples, n)
-        return generator.multinomial(n, np.full(n, 1 / n), size=resamples) / n
 
-    means = np.einsum("rs,st,rt->r", weights(n_seeds), values, weights(n_templates), optimize=True)
-    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
-    return Interval(mean, float(low), float(high), n_templates, level, TEMPLATES_AND_SEEDS)
+def _in_quadrature(estimate: float, sides: Sequence[Interval]) -> tuple[float, float]:
+    """An interval from the deviations of independent sources, each side of the estimate for itself."""
+    below = [side.estimate - side.low for side in sides if side.low is not None]
+    above = [side.high - side.estimate for side in sides if side.high is not None]
+    return estimate - math.hypot(*below), estimate + math.hypot(*above)

@@ -1,0 +1,64 @@
+"""Intervals for shares against SciPy, by simulation, and at the ends."""
+
+import numpy as np
+import pytest
+from scipy import stats as distributions
+
+from seqscale.stats.proportions import accuracy_interval, crossed_interval, wilson_interval
+
+
+@pytest.mark.parametrize(("hits", "count"), [(0, 5), (3, 5), (5, 5), (80, 100), (2300, 2762)])
+def test_wilson_is_scipys(hits: int, count: int) -> None:
+    ours = wilson_interval(hits, count)
+    theirs = distributions.binomtest(hits, count).proportion_ci(method="wilson")
+    assert (ours.low, ours.high) == (pytest.approx(theirs.low), pytest.approx(theirs.high))
+    assert ours.estimate == hits / count
+
+
+@pytest.mark.parametrize(("hits", "count"), [(0, 0), (6, 5), (-1, 5)])
+def test_no_share(hits: int, count: int) -> None:
+    with pytest.raises(ValueError, match="is not a share"):
+        wilson_interval(hits, count)
+
+
+def test_accuracy_over_seeds_holds_the_truth_for_new_seeds_and_new_tests() -> None:
+    """Each experiment draws one test set and five models around 0.8; 95 % of the intervals should hold 0.8."""
+    draw = np.random.default_rng(0)
+    held, seeds_alone = 0, 0
+    for _ in range(300):
+        test_set = draw.normal(0, np.sqrt(0.16 / 400))  # shared by the five
+        found = np.clip(0.8 + test_set + draw.normal(0, 0.01, 5), 0, 1)
+        interval = accuracy_interval(found.tolist(), 400)
+        assert interval.low is not None
+        assert interval.high is not None
+        held += interval.low <= 0.8 <= interval.high
+        half = distributions.t.ppf(0.975, 4) * found.std(ddof=1) / np.sqrt(5)
+        seeds_alone += abs(found.mean() - 0.8) <= half
+    assert held >= 0.93 * 300
+    assert seeds_alone < 0.75 * 300, "this is why the test set is in it"
+
+
+def test_one_seed_has_the_interval_of_the_test_set() -> None:
+    one, wilson = accuracy_interval([0.75], 80), wilson_interval(60, 80)
+    assert (one.low, one.high) == (pytest.approx(wilson.low), pytest.approx(wilson.high))
+
+
+def test_crossed_holds_the_truth_for_new_seeds_and_new_templates() -> None:
+    draw = np.random.default_rng(1)
+    held = 0
+    for _ in range(200):
+        values = draw.normal(0, 1, (4, 1)) + draw.normal(0, 1, (1, 20)) + draw.normal(0, 1, (4, 20))
+        interval = crossed_interval(values)
+        assert interval.low is not None
+        assert interval.high is not None
+        held += interval.low <= 0 <= interval.high
+    assert held >= 0.93 * 200
+
+
+def test_crossed_with_little() -> None:
+    assert not crossed_interval(np.array([[1.0]])).bounded
+    templates_only = crossed_interval(np.array([[1.0, 2.0, 3.0]]))
+    assert templates_only.bounded
+    assert templates_only.method.startswith("templates")
+    with pytest.raises(ValueError, match="seeds, templates"):
+        crossed_interval(np.zeros(3))
