@@ -4,7 +4,8 @@
 Under the published protocol there is no validation, and where the run's config says `test_batches`, the test loss is
 estimated as its source did: on that many random batches.
 
-Text: loss (nats per token), perplexity, bits per character, and a sample. Tasks with answers: loss and accuracy.
+Text: loss (nats per token), perplexity, bits per character, and a sample. Tasks with answers: loss and accuracy, where
+the task has `extrapolation` also at other lengths than the one trained at.
 Labelled texts: loss and accuracy, confusion, accuracy by length, the second test set, and the answers to --probes.
 A run that diverged or ran out of memory gets a metrics.json that says so, without numbers.
 """
@@ -16,14 +17,14 @@ import torch
 
 from seqscale.cli import main, parser
 from seqscale.data import open_dataset
-from seqscale.data.batches import SPLITS, LabelledDataset, TextDataset
+from seqscale.data.batches import SPLITS, LabelledDataset, SyntheticDataset, TextDataset
 from seqscale.data.probes import Probes, load_probes
 from seqscale.data.published_batches import estimate_batches
 from seqscale.devices import resolve_device, resolve_precision
 from seqscale.files import read_json, write_json
 from seqscale.models import Classifier, LanguageModel
 from seqscale.provenance import digest, provenance
-from seqscale.training import evaluate_batches, evaluate_split, metrics, model_for, sample_text
+from seqscale.training import evaluate_lengths, evaluate_split, metrics, model_for, sample_text, score
 from seqscale.training.checkpoint import load_tensors
 from seqscale.training.classification import answers, counts, probe, scores
 
@@ -57,13 +58,15 @@ def evaluate(
     published = run["protocol"] == "published"
     for split in SPLITS[2:] if published else SPLITS[1:]:  # no source looked at a validation split
         if published and run["test_batches"]:
-            raw = evaluate_batches(model, estimate_batches(data, run), device, precision)
+            raw = score(model, estimate_batches(data, run), device, precision)
         else:
             raw = evaluate_split(model, data, split, run["context"], device, precision)
         result[split] = metrics(raw, data.meta, split)
     sample = None
     if prompt and isinstance(data, TextDataset) and isinstance(model, LanguageModel):
         sample = {"prompt": prompt, "text": sample_text(model, data.tokenizer, prompt, length, run["seed"])}
+    if isinstance(data, SyntheticDataset) and data.long_lengths:
+        result["lengths"] = evaluate_lengths(model, data, device, precision)
     return {**result, "sample": sample, "provenance": origin}
 
 

@@ -14,7 +14,7 @@ from seqscale.data.check import check_corpora
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "src" / "seqscale"
-STAGES = ("prepare", "train", "evaluate", "bench", "verdicts", "figures", "report")
+STAGES = ("prepare", "train", "evaluate", "bench", "analyse", "verdicts", "figures", "report")
 SCRIPTS = sorted(f.stem for f in (ROOT / "src").glob("*.py"))
 
 # Which rooms a room may import. What is not named here is free for all: the ground floor.
@@ -28,15 +28,17 @@ ALLOWED = {
     "devices": set(),
     "data": GROUND,
     "kernels": set(),
-    "mixers": {"kernels"},
+    "systems": set(),
+    "mixers": {"kernels", "systems"},
     "models": {"mixers"},
     "training": GROUND | {"data", "devices", "mixers", "models"},
     "benchmarks": GROUND | {"devices", "kernels", "mixers", "models"},
+    "analyses": GROUND | {"benchmarks", "data", "kernels", "mixers", "models", "systems", "training"},
     "tables": GROUND,
     "claims": GROUND | {"tables"},
     "reporting": GROUND,
 }
-TORCH_FREE = {"config", "files", "stats", "provenance", "cli", "data", "tables", "claims", "reporting"}
+TORCH_FREE = {"systems", "config", "files", "stats", "provenance", "cli", "data", "tables", "claims", "reporting"}
 
 
 def imports(file: Path) -> set[str]:

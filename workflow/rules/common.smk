@@ -43,6 +43,7 @@ if (
 
 
 wildcard_constraints:
+    analysis=r"\w+",
     dataset=r"\w+",
     experiment=r"\w+",
     model=r"\w+",

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from seqscale.config import semantics
+from seqscale.config import semantics, tasks
 from seqscale.config.errors import Problems, Source, nearest
 from seqscale.config.schema import check, numbers, schema
 from seqscale.provenance import digest
@@ -32,6 +32,11 @@ MODEL = {
     "published": "",
 }
 DATASET = {"tokenizer": "characters", "split": [0.90, 0.05, 0.05]}
+ANALYSES: dict[str, dict[str, Any]] = {
+    "hippo_memory": {"signals": 8, "windows": [1.0], "seed": 0},
+    "nplr_kernel": {"channels": 8, "repeats": 7, "min_seconds": 0.05, "seed": 0},
+    "scipy_response": {"length": 1000, "channels": 16},
+}
 BENCHMARKS = {"repeats": 7, "min_seconds": 0.2, "threads": 1, "vocab_size": 256}
 
 
@@ -92,6 +97,7 @@ def resolve(values: Mapping[str, Any], files: Sequence[str | Path], root: Path) 
     semantics.check_models(config, problems)
     semantics.check_experiments(config, problems)
     semantics.check_benchmarks(config, problems)
+    semantics.check_analyses(config, problems)
     problems.done()
     return config
 
@@ -164,8 +170,8 @@ def _with_defaults(values: dict[str, Any], datasets: Mapping[str, Mapping[str, A
     result = merged({"data": {"mirror": None}, "compute": COMPUTE, "models": {}, "datasets": {}}, values)
     for name, experiment in result["experiments"].items():
         dataset = datasets.get(experiment["dataset"], {})
-        if dataset.get("kind") == "selective_copying":
-            experiment.setdefault("context", dataset["length"] + dataset["n_data"])
+        if tasks.is_generated(dataset):
+            experiment.setdefault("context", tasks.total_length(dataset))
         elif dataset.get("kind") == "tweets":
             experiment.setdefault("context", dataset["max_tokens"])
         every = max(1, experiment["steps"] // 7)
@@ -193,4 +199,6 @@ def _with_defaults(values: dict[str, Any], datasets: Mapping[str, Mapping[str, A
         result["experiments"][name] = experiment
     if "benchmarks" in result:
         result["benchmarks"] = merged(BENCHMARKS, result["benchmarks"])
+    if "analyses" in result:
+        result["analyses"] = {name: merged(ANALYSES[name], given) for name, given in result["analyses"].items()}
     return result

@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from seqscale.config import tasks
 from seqscale.config.errors import Problems, nearest
 from seqscale.config.mixer_options import mixers, options
 from seqscale.config.published import architectures
@@ -11,8 +12,17 @@ from seqscale.config.published import architectures
 if TYPE_CHECKING:
     from seqscale.config.load import Config
 
-GENERATED = ("selective_copying",)
 OPTIMIZER_OF_ALL = {"algorithm": "adamw", "decay_all": False}  # the fair protocol's
+# What options of text may say; the mixers themselves refuse anything else, but only when a run starts.
+CHOICES: dict[tuple[str, str], tuple[str, ...]] = {
+    ("lti_ssm", "init"): ("lin", "inv", "legs", "random"),
+    ("lti_ssm", "discretisation"): ("zoh", "bilinear"),
+    ("s4", "init"): ("legs", "random"),
+    ("mamba", "a_init"): ("lin", "constant", "random"),
+}
+
+TIME_INVARIANT = ("lti_ssm", "s4")  # mixers with a channel that is a linear system by itself
+
 PYTHON_TYPES: dict[str, tuple[type, ...]] = {"int": (int,), "float": (int, float), "bool": (bool,), "str": (str,)}
 
 
@@ -60,6 +70,9 @@ def _check_options(name: str, model: dict[str, Any], what: str, allowed: dict[st
             )
         elif not _fits(value, allowed[key]):
             problems.add([name, "mixer_options", key], f"must be of type {allowed[key]}, not {value!r}")
+        elif value not in (words := CHOICES.get((model["mixer"], key), (value,))):
+            near = f"'{value}' is not allowed{nearest(value, words)} Allowed: {', '.join(words)}"
+            problems.add([name, "mixer_options", key], near)
         elif allowed[key] == "int" and value < (0 if key == "dt_rank" else 1):
             problems.add([name, "mixer_options", key], f"must be at least 1, not {value}")
 
@@ -96,8 +109,20 @@ def _check_sizes(name: str, model: dict[str, Any], problems: Problems) -> None:
                 [name, "mixer_options", "rope"], f"needs an even head width, not {width} / {heads} = {width // heads}"
             )
     state = given.get("d_state", 16)
-    if model["mixer"] == "lti_ssm" and isinstance(state, int) and state % 2:
+    if model["mixer"] in ("lti_ssm", "s4") and isinstance(state, int) and state % 2:
         problems.add([name, "mixer_options", "d_state"], f"must be even (conjugate pairs), not {state}")
+    inner, head, groups = width * given.get("expand", 2), given.get("d_head", 64), given.get("n_groups", 1)
+    if model["mixer"] == "mamba2" and all(isinstance(n, int) and n > 0 for n in (inner, head, groups)):
+        if inner % head:
+            widths = ", ".join(str(n) for n in range(1, inner + 1) if inner % n == 0)
+            problems.add(
+                [name, "mixer_options", "d_head"] if "d_head" in given else [name, "d_model"],
+                f"heads of width {head} do not divide d_inner = expand * d_model = {inner}. Allowed: {widths}",
+            )
+        elif inner // head % groups:
+            problems.add(
+                [name, "mixer_options", "n_groups"], f"{groups} groups do not divide the {inner // head} heads"
+            )
 
 
 def check_experiments(config: "Config", problems: Problems) -> None:
@@ -152,13 +177,10 @@ def _unknown(kind: str, word: str, known: Any, file: str) -> str:
 def _check_context(config: "Config", experiment: dict[str, Any], place: list[Any], problems: Problems) -> None:
     dataset = config.datasets[experiment["dataset"]]
     context = experiment.get("context")
-    if dataset["kind"] == "selective_copying":
-        total = dataset["length"] + dataset["n_data"]
-        if dataset["n_data"] > dataset["length"]:
-            problems.add(
-                [experiment["dataset"], "n_data"],
-                f"{dataset['n_data']} tokens do not fit in {dataset['length']} positions",
-            )
+    if tasks.is_generated(dataset):
+        total = tasks.total_length(dataset)
+        if trouble := tasks.misfit(dataset):
+            problems.add([experiment["dataset"], trouble[0]], trouble[1])
         if context != total:
             problems.add(
                 [*place, "context"],
@@ -187,7 +209,7 @@ def _check_protocol(config: "Config", experiment: dict[str, Any], place: list[An
                 problems.add([*place, "optimizer", key], "belongs to `protocol: published`; leave it out")
     elif experiment["search"]:
         problems.add([*place, "search"], "the published protocol searched nothing; say 'learning_rate'")
-    if experiment["batches"] != "epochs" and config.datasets[experiment["dataset"]]["kind"] in GENERATED:
+    if experiment["batches"] != "epochs" and tasks.is_generated(config.datasets[experiment["dataset"]]):
         problems.add([*place, "batches"], "a generated task has no text to cut; leave it out")
     own = [name for name in experiment["models"] if config.models.get(name, {}).get("published")]
     if own and experiment["sample"]:
@@ -257,3 +279,27 @@ def check_benchmarks(config: "Config", problems: Problems) -> None:
                 problems.add(
                     [*place, index], f"'{model}' is a model as published: only the suite as_published takes it"
                 )
+
+
+def check_analyses(config: "Config", problems: Problems) -> None:
+    """Trained models that an analysis wants are trained, and are time-invariant."""
+    wanted = config.values.get("analyses", {}).get("scipy_response")
+    if wanted is None:
+        return
+    place: list[Any] = ["analyses", "scipy_response"]
+    experiments = config.values["experiments"]
+    if wanted["experiment"] not in experiments:
+        words = _unknown("experiment", wanted["experiment"], experiments, "`experiments`")
+        problems.add([*place, "experiment"], words)
+        return
+    trained = experiments[wanted["experiment"]]["models"]
+    for index, model in enumerate(wanted["models"]):
+        spot = [*place, "models", index]
+        if model not in trained:
+            problems.add(spot, _unknown("model", model, trained, f"experiment {wanted['experiment']}"))
+        elif config.models[model]["mixer"] not in TIME_INVARIANT:
+            problems.add(
+                spot,
+                f"'{model}' (mixer {config.models[model]['mixer']}) is no linear time-invariant system. "
+                f"Allowed: models with the mixers {', '.join(TIME_INVARIANT)}",
+            )

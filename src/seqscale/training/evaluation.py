@@ -57,18 +57,18 @@ def evaluate_split(
         loss (nats per target), accuracy (share of targets hit), tokens (targets seen).
     """
     pieces = data.eval_batches(split, rows_per_batch(context, data.vocab_size), context)
-    return evaluate_batches(model, pieces, device, precision)
+    return score(model, pieces, device, precision)
 
 
 @torch.inference_mode()
-def evaluate_batches(
-    model: nn.Module, pieces: Iterable[Batch | LabelledBatch], device: torch.device, precision: str
+def score(
+    model: nn.Module, batches: Iterable[Batch | LabelledBatch], device: torch.device, precision: str
 ) -> dict[str, float]:
-    """Run a model over batches; the result is that of `evaluate_split`."""
+    """Run a model over batches; what `evaluate_split` returns."""
     was_training = model.training
     model.eval()
     loss, hits, count = 0.0, 0, 0
-    for piece in pieces:
+    for piece in batches:
         logits, flat = logits_and_targets(model, piece, device, precision)
         loss += F.cross_entropy(logits, flat, ignore_index=IGNORE, reduction="sum").item()
         asked = flat != IGNORE

@@ -188,7 +188,7 @@ class Mamba(PublishedModel):
         )
         if plain_delta:
             for mixer in self.mixers:
-                if isinstance(mixer, MambaMixer):
+                if isinstance(mixer, MambaMixer) and mixer.dt_proj is not None:
                     mixer.dt_proj.reset_parameters()
         self.norms = nn.ModuleList(nn.LayerNorm(d_model) for _ in range(n_layers))
         self.head = Linear(d_model, vocab_size)
