@@ -36,6 +36,7 @@ def check_corpora(config: Config) -> None:
             problems.add(["experiments", name, "probes"], str(error))
         if spec["kind"] in PINNED:
             _check_pinned(spec, mirror, ["experiments", name, "dataset"], problems)
+            _check_pinned_batch(experiment, spec, ["experiments", name, "batch"], problems)
         if spec["kind"] not in ("text", "pydoc_topics"):
             continue
         try:
@@ -61,16 +62,29 @@ def _check_pinned(spec: dict[str, Any], mirror: str | None, place: list[str | in
                 problems.add(place, str(error))
     if lacking:  # no error yet: everything else that was asked for can still be made
         log.warning(
-            "warning: %s will fail: %s cannot be found, and has no public address. Name a folder that has it: "
+            "warning: preparing %s will fail: not found and without a public address: %s. Name a folder that has it: "
             "`data: {mirror: FOLDER}` or SEQSCALE_MIRROR.",
-            *(f"preparing {spec['name']}", " and ".join(lacking)),
+            *(spec["name"], ", ".join(lacking)),
         )
 
 
-def _check_batch(experiment: dict[str, Any], characters: int) -> None:
+def _check_pinned_batch(
+    experiment: dict[str, Any], spec: dict[str, Any], place: list[str | int], problems: Problems
+) -> None:
+    """Where the entry tells how many tokens the training split has, one batch fits into it."""
+    known = spec.get("expect", {}).get("tokens", {}).get("train") or (spec.get("lengths") or [None])[0]
+    if known is None or spec.get("limit"):
+        return
+    try:
+        _check_batch(experiment, known)
+    except DataError as error:
+        problems.add(place, str(error))
+
+
+def _check_batch(experiment: dict[str, Any], tokens: int) -> None:
     batch, context = experiment["batch"], experiment["context"]
-    if (characters - 1) // context - 1 < batch:
+    if (tokens - 1) // context - 1 < batch:
         raise DataError(
-            f"the training split has {characters:,} characters, too few for one batch of {batch} x {context} = "
+            f"the training split has {tokens:,} tokens, too few for one batch of {batch} x {context} = "
             f"{batch * context:,}. Use a longer text, a smaller `batch` or a shorter `context`."
         )
