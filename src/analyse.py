@@ -7,28 +7,12 @@ scipy_response   impulse responses of trained channels against SciPy's; needs --
 """
 
 from pathlib import Path
-from typing import Any
 
-import torch
-
-from seqscale.analyses import NAMES, hippo_memory, nplr_kernel, scipy_response
+from seqscale.analyses import NAMES, get
 from seqscale.analyses.row import COLUMNS
 from seqscale.cli import json_argument, main, parser
-from seqscale.devices import resolve_device
 from seqscale.files import atomic_write, write_json
 from seqscale.provenance import digest, provenance
-
-
-def analyse(name: str, config: dict[str, Any], runs: list[Path], data: str | None) -> list[dict[str, Any]]:
-    torch.set_num_threads(config["threads"])
-    settings = config["settings"]
-    if name == "hippo_memory":
-        return list(hippo_memory.rows(settings))
-    if name == "nplr_kernel":
-        return list(nplr_kernel.rows(settings, resolve_device(config["device"])))
-    if not runs or data is None:
-        raise ValueError("scipy_response needs --runs (folders of trained runs) and --data (what they were trained on)")
-    return list(scipy_response.rows(settings, runs, data))
 
 
 def work() -> None:
@@ -47,7 +31,7 @@ def work() -> None:
     p.add_argument("--runs", nargs="*", default=[], type=Path, help="folders with model.safetensors and summary.json")
     p.add_argument("--data", help="folder that prepare.py made")
     a = p.parse_args()
-    rows = analyse(a.name, a.config, a.runs, a.data)
+    rows = list(get(a.name)(a.config, a.runs, a.data))
     with atomic_write(a.out.with_name(a.out.name + ".csv")) as temporary:
         pd.DataFrame(rows, columns=list(COLUMNS)).to_csv(temporary, index=False)
     origin = provenance(config_digest=digest(a.config), device=a.config["device"], threads=a.config["threads"])

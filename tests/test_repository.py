@@ -33,7 +33,7 @@ ALLOWED = {
     "models": {"mixers"},
     "training": GROUND | {"data", "devices", "mixers", "models"},
     "benchmarks": GROUND | {"devices", "kernels", "mixers", "models"},
-    "analyses": GROUND | {"benchmarks", "data", "kernels", "mixers", "models", "systems", "training"},
+    "analyses": GROUND | {"benchmarks", "data", "devices", "kernels", "mixers", "models", "systems", "training"},
     "tables": GROUND,
     "claims": GROUND | {"tables"},
     "reporting": GROUND,

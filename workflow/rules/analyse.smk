@@ -43,7 +43,9 @@ rule analyse:
             else []
         ),
         code=lambda w: code(
-            "analyse.py", "seqscale.mixers.lti_ssm", "seqscale.mixers.s4"
+            "analyse.py",
+            f"seqscale.analyses.{w.analysis}",
+            *(mixer_module(model) for _, model, _ in MATRIX.analysis_runs(w.analysis)),
         ),
     shell:
         "python {params.script} --name {wildcards.analysis} --config {params.config:q} {params.trained:q} "

@@ -15,13 +15,14 @@ from seqscale.systems.memory import best_polynomial, recall, relative_error, rem
 SUITE = "hippo_memory"
 
 
-def rows(settings: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def rows(config: dict[str, Any], *_: object) -> Iterator[dict[str, Any]]:
     """Reconstruction errors.
 
     Args:
-        settings: length (steps), waves (highest frequency, in periods over the length), d_state (list), signals (how
-            many), windows (shares of the length), seed.
+        config: settings: length (steps), waves (highest frequency, in periods over the length), d_state (list),
+            signals (how many), windows (shares of the length), seed.
     """
+    settings = config["settings"]
     length = settings["length"]
     signals = white_noise(length, settings["waves"], settings["signals"], settings["seed"])
     about = {"length": length, "device": "cpu", "dtype": "float64", "direction": "whole past", "unit": "share"}

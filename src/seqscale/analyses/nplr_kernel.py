@@ -19,6 +19,7 @@ from torch import Tensor
 
 from seqscale.analyses.row import row
 from seqscale.benchmarks.timing import measure
+from seqscale.devices import resolve_device
 from seqscale.kernels import diagonal_ssm_kernel
 from seqscale.kernels.nplr import NPLR, krylov, nplr_dense, nplr_kernel
 from seqscale.systems.hippo import normal_plus_low_rank, transition
@@ -56,12 +57,15 @@ def diagonalised(given: NPLR, d_state: int, length: int) -> Tensor:
     return diagonal_ssm_kernel(decay, left * gain, length) / 2  # it counts pairs; here all eigenvalues are there
 
 
-def rows(settings: dict[str, Any], device: torch.device) -> Iterator[dict[str, Any]]:
+def rows(config: dict[str, Any], *_: object) -> Iterator[dict[str, Any]]:
     """Times and errors.
 
     Args:
-        settings: d_state (list), channels, lengths (list), repeats, min_seconds, seed.
+        config: device, threads (of PyTorch); settings: d_state (list), channels, lengths (list), repeats, min_seconds,
+            seed.
     """
+    torch.set_num_threads(config["threads"])
+    settings, device = config["settings"], resolve_device(config["device"])
     for d_state in settings["d_state"]:
         yield from _of_one_size(d_state, settings, device)
 

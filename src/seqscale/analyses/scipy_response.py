@@ -17,16 +17,19 @@ from seqscale.training.checkpoint import load_tensors
 SUITE = "scipy_response"
 
 
-def rows(settings: dict[str, Any], runs: Sequence[Path], data: str | Path) -> Iterator[dict[str, Any]]:
+def rows(config: dict[str, Any], runs: Sequence[Path], data: str | None) -> Iterator[dict[str, Any]]:
     """Errors of the model's own kernel (float32, as it runs) against SciPy's impulse response (float64).
 
     Args:
-        settings: length (steps of the response), channels (how many of each layer are exported, spread evenly).
+        config: settings: length (steps of the response), channels (how many of each layer, spread evenly).
         runs: folders with model.safetensors and summary.json. data: the prepared data that they were trained on.
 
     Raises:
-        ValueError: a model whose mixer is no linear time-invariant system.
+        ValueError: no runs, or no data.
     """
+    settings = config["settings"]
+    if not runs or data is None:
+        raise ValueError("scipy_response needs --runs (folders of trained runs) and --data (what they were trained on)")
     for folder in runs:
         summary = read_json(folder / "summary.json")
         run = summary["config"]
