@@ -65,6 +65,9 @@ def code(script, *modules):
 
 def mixer_module(model):
     """The module with the mixer of a model: imported by name at run time, so no digest would find it by itself."""
+    published = CONFIG.models[model]["published"]
+    if published:
+        return f"seqscale.models.published.source_{published.split('.')[0]}"
     return f"seqscale.mixers.{CONFIG.models[model]['mixer']}"
 
 

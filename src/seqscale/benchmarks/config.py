@@ -7,7 +7,7 @@ from typing import Any
 
 from seqscale.models import ModelSpec
 
-KINDS = ("prefill", "decode", "train_step", "memory", "flops")
+KINDS = ("prefill", "decode", "train_step", "memory", "flops", "as_published")
 PARTS = ("model", "mixer")
 PRECISIONS = ("auto", "float32", "bfloat16")
 DEVICES = ("auto", "cpu", "cuda")
@@ -26,6 +26,7 @@ class BenchConfig:
         part: "model", or "mixer": the first layer's mixer alone, prefill only.
         lengths: tokens per sequence (decode: tokens of context before the timed steps); sorted here.
         tokens: single steps timed at each length, decode only.
+        forwards: averaged in one measurement, as_published only.
         repeats, min_seconds: a timing goes on until it has both.
         device, precision: as in config.yaml's `compute`.
         threads: of PyTorch on a CPU.
@@ -40,6 +41,7 @@ class BenchConfig:
     kind: str = ""
     part: str = "model"
     tokens: int = 16
+    forwards: int = 10
     repeats: int = 7
     min_seconds: float = 0.2
     device: str = "auto"
@@ -69,7 +71,7 @@ class BenchConfig:
         if not isinstance(values, dict):
             raise ValueError("the config must be a JSON object with the keys suite, model and settings")
         fields = {field.name for field in dataclasses.fields(cls)}
-        of_settings = {"batch", "fill", "part", "lengths", "tokens"}
+        of_settings = {"batch", "fill", "part", "lengths", "tokens", "forwards"}
         _known("", values, (fields - of_settings) | {"settings"}, {"suite", "model", "settings"})
         settings, model = values["settings"], values["model"]
         for key, part in (("settings", settings), ("model", model)):
@@ -89,7 +91,7 @@ class BenchConfig:
         lengths = settings["lengths"]
         if not (isinstance(lengths, list) and lengths and all(_whole(n) and n > 0 for n in lengths)):
             raise ValueError(f"settings.lengths must be a list of whole numbers above 0, not {lengths!r}")
-        for key, value in (*((f"settings.{k}", settings.get(k, 1)) for k in ("batch", "fill", "tokens")),
+        for key, value in (*((f"settings.{k}", settings.get(k, 1)) for k in ("batch", "fill", "tokens", "forwards")),
                            *((k, values[k]) for k in ("repeats", "threads", "vocab_size") if k in values)):  # fmt: skip
             if not (_whole(value) and value > 0):
                 raise ValueError(f"{key} must be a whole number above 0, not {value!r}")

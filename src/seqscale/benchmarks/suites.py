@@ -5,14 +5,17 @@
     train_step  forward, backward and AdamW
     memory      peak of a forward, of forward and backward, and the state after `length` tokens
     flops       counted operations, checked against the closed form
+    as_published  means of some forwards as source 001 timed them, see `_as_published`
 
 A `Probe` is one call to measure at every length; it may fill several rows (time and time_per_token).
 """
 
 import contextlib
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -27,7 +30,7 @@ from seqscale.benchmarks.memory import element_bytes, peak_bytes, storage_bytes,
 from seqscale.benchmarks.timing import Summary, measure
 from seqscale.devices import resolve_device, resolve_precision
 from seqscale.mixers import Mixer
-from seqscale.models import LanguageModel, ModelState, build
+from seqscale.models import LanguageModel, ModelState, PublishedModel, build, build_as_published
 
 PER_TOKEN = {"time_per_token": "s", "tokens_per_second": "1/s"}
 LEARNING_RATE = 1e-4  # of train_step's AdamW; small, because hundreds of steps see the same batch
@@ -78,8 +81,10 @@ class Bench:
         return self._tokens[: batch * length].view(batch, length)
 
     @property
-    def mixer(self) -> Mixer:
-        """The first layer's mixer; all layers' are alike."""
+    def mixer(self) -> Mixer | PublishedModel:
+        """The first layer's mixer; all layers' are alike. A model as published is its own."""
+        if isinstance(self.model, PublishedModel):
+            return self.model
         return self.model._blocks()[0].mixer
 
     def autocast(self) -> torch.autocast:
@@ -140,13 +145,22 @@ class Bench:
         return measure(call, repeats=config.repeats, min_seconds=config.min_seconds, device=self.device)
 
     def implementation(self, probe: Probe) -> str:
-        """What runs in `probe`, seen at the shortest length."""
+        """What runs in `probe`, seen at the shortest length (nothing may run before the clock of as_published)."""
+        if self.config.kind == "as_published":
+            return "as_published"
         with self.training() if probe.direction == "forward+backward" else self.inference(watched=True):
             return observed(probe.call(self.config.lengths[0]), self.config.model.mixer)
 
 
 def _built(config: BenchConfig) -> LanguageModel:
     try:
+        if config.model.published:
+            if config.kind != "as_published":
+                raise ValueError(
+                    f"{config.model.name} is kept as published, without states and steps: "
+                    "only a suite of kind as_published measures it"
+                )
+            return cast(LanguageModel, build_as_published(config.model, config.vocab_size, config.length_max))
         return build(config.model, config.vocab_size, config.length_max)
     except TypeError as error:  # an option that the mixer does not know
         raise ValueError(f"model {config.model.name!r} cannot be built: {error}") from error
@@ -302,6 +316,29 @@ def _flops(bench: Bench) -> list[Probe]:
     ]
 
 
+def _as_published(bench: Bench) -> list[Probe]:
+    """Source 001's clock: the mean of `forwards` calls of an untrained model, in training mode (dropout at work).
+
+    Odd: nothing is warmed up and an average lets one slow call through; here the first average of a length is the
+    cold one. Only the repetition is ours: the source has one such mean, we take `repeats` of them for a spread.
+    """
+    count = bench.config.forwards
+
+    def run(length: int) -> dict[str, Summary]:
+        call = bench.forward_call(length)
+        bench.model.train()
+        means = []
+        with torch.no_grad():
+            for _ in range(bench.config.repeats):
+                began = time.perf_counter()
+                for _ in range(count):
+                    call()
+                means.append((time.perf_counter() - began) / count)
+        return {"mean_time": Summary.of(means)}
+
+    return [Probe("forward", {"mean_time": "s"}, bench.forward_call, run)]
+
+
 def _exactly(number: int) -> Summary:
     """A count: the same however often it is taken."""
     return Summary(number, number, number, 1)
@@ -313,4 +350,5 @@ PROBES: dict[str, Callable[[Bench], list[Probe]]] = {
     "train_step": _train_step,
     "memory": _memory,
     "flops": _flops,
+    "as_published": _as_published,
 }

@@ -24,10 +24,11 @@ class Signature:
 
 
 LENGTHS = ("min_length", "max_length")
+DETAILS = ("extrapolation", "accuracy", "examples")  # several rows a run, told apart by further columns
 CURVES = ("bench", "analyses")  # tables of values against the length
 SIGNATURES: dict[str, Signature] = {
-    "mean": Signature(("runs", "history"), ("column",), ("scale", "last")),
-    "difference": Signature(("runs", "history"), ("column", "of", "minus"), ("scale", "last")),
+    "mean": Signature(("runs", "history", *DETAILS), ("column",), ("scale", "last")),
+    "difference": Signature(("runs", "history", *DETAILS), ("column", "of", "minus"), ("scale", "last")),
     "ratio": Signature(("runs", "history"), ("column", "of", "over"), ("last",)),
     "order": Signature(("runs",), ("column", "models")),
     "difference_at": Signature(("history",), ("column", "x", "of", "minus")),

@@ -15,7 +15,7 @@ import pandas as pd
 from seqscale.claims.load import Trial
 from seqscale.claims.measurement import Measurement, evidence_of
 from seqscale.claims.predicate import number
-from seqscale.claims.select import Notes, Tables, Untestable, as_text, histories, runs_of, series
+from seqscale.claims.select import Notes, Tables, Untestable, as_text, details, histories, runs_of, series
 from seqscale.stats import Interval, mean_interval, paired_difference, paired_ratio
 from seqscale.stats.intervals import LEVEL
 
@@ -36,10 +36,11 @@ class _Runs:
 
     def __init__(self, tables: Tables, trial: Trial, side: dict[str, Any], notes: Notes) -> None:
         wanted = {k: v for k, v in trial.select.items() if k != "table"} | side
+        self.further = {k: wanted.pop(k) for k in list(wanted) if k not in tables["runs"]}
         self.rows, taken = runs_of(tables, wanted, trial.protocol, notes)
         self.name = str(self.rows["model"].iloc[0])
         self.dataset = str(self.rows["dataset"].iloc[0])
-        self.evidence = as_text(taken)
+        self.evidence = as_text(taken | self.further)
         self.tables, self.trial = tables, trial
         if trial.corpus and self.dataset != trial.corpus:
             notes.caveat(f"Measured on {self.dataset}, not on the published {trial.corpus}.")
@@ -50,6 +51,9 @@ class _Runs:
         column, scale = options["column"], options.get("scale", 1.0)
         if self.trial.select["table"] == "runs":
             return series(self.rows, column, scale)
+        if self.trial.select["table"] != "history":
+            table = str(self.trial.select["table"])
+            return {s: v * scale for s, v in details(self.tables, table, self.rows, self.further, column).items()}
         last = options.get("last", 0.1)
         found: dict[int, float] = {}
         for seed, history in histories(self.tables, self.rows).items():

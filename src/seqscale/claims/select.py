@@ -135,6 +135,27 @@ def histories(tables: Tables, runs: pd.DataFrame) -> dict[int, pd.DataFrame]:
     return found
 
 
+def details(tables: Tables, table: str, runs: pd.DataFrame, wanted: dict[str, Any], column: str) -> dict[int, float]:
+    """By seed, `column` of the one row that each of `runs` has in `table` with the values `wanted`.
+
+    Raises Untestable where a run has no such row, or one without a number; it says what there is.
+    """
+    found: dict[int, float] = {}
+    for run in runs.itertuples():
+        rows = tables[table]
+        mine = (rows["experiment"] == run.experiment) & (rows["model"] == run.model) & (rows["seed"] == run.seed)
+        rows, _ = pick(rows[mine.fillna(False).astype(bool)], wanted, f"row of {table}")
+        name = f"{run.experiment}/{run.model}/seed{run.seed}"
+        if len(rows) != 1:
+            raise Untestable(f"table {table} has {len(rows)} rows of {name} with {as_text(wanted) or 'no further key'}")
+        value = float(rows[column].to_numpy(float, na_value=np.nan)[0])
+        if not np.isfinite(value):
+            why = rows["reason"].iloc[0] if "reason" in rows and _given(rows["reason"].iloc[0]) else "it is empty"
+            raise Untestable(f"{column} of {name} with {as_text(wanted)} was not measured: {why}")
+        found[int(str(run.seed))] = value
+    return found
+
+
 def curve_of(
     tables: Tables, wanted: dict[str, Any], notes: Notes, table: str = "bench"
 ) -> tuple[pd.DataFrame, dict[str, Any]]:

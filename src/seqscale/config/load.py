@@ -13,6 +13,12 @@ from seqscale.config.schema import check, numbers, schema
 from seqscale.provenance import digest
 
 OPTIMIZER = {"weight_decay": 0.1, "betas": [0.9, 0.95], "warmup_fraction": 0.1, "final_fraction": 0.1, "clip": 1.0}
+OPTIMIZER |= semantics.OPTIMIZER_OF_ALL
+# PyTorch's own AdamW with a constant rate, which is what the sources used
+PUBLISHED_OPTIMIZER = {
+    "weight_decay": 0.01, "betas": [0.9, 0.999], "warmup_fraction": 0.0, "final_fraction": 1.0, "clip": None,
+    "algorithm": "adamw", "decay_all": True,
+}  # fmt: skip
 COMPUTE = {"device": "auto", "threads": 1, "precision": "auto"}
 MODEL = {
     "title": "",
@@ -23,6 +29,7 @@ MODEL = {
     "positions": "none",
     "dropout": 0.0,
     "matched": True,
+    "published": "",
 }
 DATASET = {"tokenizer": "characters", "split": [0.90, 0.05, 0.05]}
 ANALYSES: dict[str, dict[str, Any]] = {
@@ -72,7 +79,7 @@ def resolve(values: Mapping[str, Any], files: Sequence[str | Path], root: Path) 
     """
     schemas = root / "workflow" / "schemas"
     sources = [Source(file) for file in files]
-    library = [Source(root / "config" / "models.yaml"), Source(root / "config" / "datasets.yaml")]
+    library = [Source(root / "config" / f"{name}.yaml") for name in ("models", "datasets", "published_models")]
     problems = Problems(sources)
     problems.found += [words for source in [*sources, *library] for words in source.duplicates()]
     given: dict[str, Any] = numbers(merged({}, values))
@@ -80,7 +87,8 @@ def resolve(values: Mapping[str, Any], files: Sequence[str | Path], root: Path) 
     problems.done()  # the rest relies on the form
 
     everything = Problems([*library, *sources])
-    models = _entries(library[0], given.get("models", {}), MODEL, schema(schemas, "models"), everything, "models")
+    over = merged(library[2].values or {}, given.get("models", {}))
+    models = _entries(library[0], over, MODEL, schema(schemas, "models"), everything, "models")
     datasets = _datasets(library[1], given, schema(schemas, "datasets"), everything)
     everything.done()
 
@@ -180,9 +188,14 @@ def _with_defaults(values: dict[str, Any], datasets: Mapping[str, Mapping[str, A
             "dropout": None,
             "probes": None,
             "overrides": {},
+            "batches": "epochs",
+            "test_batches": None,
         }
         experiment = {**defaults, **experiment}
-        experiment["optimizer"] = merged(OPTIMIZER, experiment.get("optimizer", {}))
+        published = experiment["protocol"] == "published"
+        experiment.setdefault("precision", "float32" if published else result["compute"].get("precision", "auto"))
+        base = PUBLISHED_OPTIMIZER if published else OPTIMIZER
+        experiment["optimizer"] = merged(base, experiment.get("optimizer", {}))
         result["experiments"][name] = experiment
     if "benchmarks" in result:
         result["benchmarks"] = merged(BENCHMARKS, result["benchmarks"])

@@ -74,6 +74,7 @@ class Matrix:
             "optimizer": {**merged(values["optimizer"], changes.get("optimizer", {})), "learning_rate": rate},
             "search": {"learning_rates": rates} if rates else None,
             **self.config.values["compute"],
+            **self._own_protocol(experiment),
         }
 
     def search_config(self, experiment: str, model: str, rate: str) -> dict[str, Any]:
@@ -85,11 +86,18 @@ class Matrix:
         budget = {"steps": steps, "eval_every": steps, "log_every": max(1, steps // 10), "checkpoint_every": steps}
         return {**run, "search": None, **budget}
 
+    def _own_protocol(self, experiment: str) -> dict[str, Any]:
+        """What an experiment says that is not the rule; left out where it is, so that it reruns nothing there."""
+        values = self.experiments[experiment]
+        published = {key: values[key] for key in ("batches", "test_batches")}
+        return {"precision": values["precision"], **(published if values["protocol"] == "published" else {})}
+
     def bench_config(self, suite: str, model: str) -> dict[str, Any]:
         """The resolved config of a benchmark."""
         bench, compute = self.config.values["benchmarks"], self.config.values["compute"]
         settings = bench["suites"][suite]
         kind = self.bench_kind(suite)
+        as_published = kind == "as_published"  # the sources timed on a CPU
         return {
             "suite": suite,
             "kind": kind,
@@ -97,8 +105,8 @@ class Matrix:
             "settings": {key: settings[key] for key in settings.keys() - {"kind", "models", "vocab_size"}},
             **{key: bench[key] for key in ("repeats", "min_seconds", "threads")},
             "vocab_size": settings.get("vocab_size", bench["vocab_size"]),
-            "device": compute["device"],
-            "precision": compute["precision"],
+            "device": "cpu" if as_published else compute["device"],
+            "precision": "float32" if as_published else compute["precision"],
         }
 
     def analyses(self) -> list[str]:

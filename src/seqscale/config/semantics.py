@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any
 from seqscale.config import tasks
 from seqscale.config.errors import Problems, nearest
 from seqscale.config.mixer_options import mixers, options
-from seqscale.config.suites import check_suites
+from seqscale.config.published import architectures
+from seqscale.config.suites import ONLY_AS_PUBLISHED, check_suites
 
 if TYPE_CHECKING:
     from seqscale.config.load import Config
 
+OPTIMIZER_OF_ALL = {"algorithm": "adamw", "decay_all": False}  # the fair protocol's
 # What options of text may say; the mixers themselves refuse anything else, but only when a run starts.
 CHOICES: dict[tuple[str, str], tuple[str, ...]] = {
     ("lti_ssm", "init"): ("lin", "inv", "legs", "random"),
@@ -40,6 +42,9 @@ def check_models(config: "Config", problems: Problems) -> None:
     """Mixers exist, their options exist and have the right type, and the sizes fit."""
     for name, model in config.models.items():
         mixer = model["mixer"]
+        if model["published"]:
+            _check_published(name, model, problems)
+            continue
         if mixer not in mixers():
             problems.add(
                 [name, "mixer"],
@@ -52,21 +57,36 @@ def check_models(config: "Config", problems: Problems) -> None:
         except ValueError as error:
             problems.add([name, "mixer"], str(error))
             continue
-        for key, value in model["mixer_options"].items():
-            if key not in allowed:
-                choices = ", ".join(f"{k} ({t})" for k, t in allowed.items()) or "none"
-                problems.add(
-                    [name, "mixer_options", key],
-                    f"the mixer '{mixer}' has no option '{key}'{nearest(key, allowed)} Allowed: {choices}",
-                )
-            elif not _fits(value, allowed[key]):
-                problems.add([name, "mixer_options", key], f"must be of type {allowed[key]}, not {value!r}")
-            elif value not in (words := CHOICES.get((mixer, key), (value,))):
-                near = f"'{value}' is not allowed{nearest(value, words)} Allowed: {', '.join(words)}"
-                problems.add([name, "mixer_options", key], near)
-            elif allowed[key] == "int" and value < (0 if key == "dt_rank" else 1):
-                problems.add([name, "mixer_options", key], f"must be at least 1, not {value}")
+        _check_options(name, model, f"mixer '{mixer}'", allowed, problems)
         _check_sizes(name, model, problems)
+
+
+def _check_options(name: str, model: dict[str, Any], what: str, allowed: dict[str, str], problems: Problems) -> None:
+    for key, value in model["mixer_options"].items():
+        if key not in allowed:
+            choices = ", ".join(f"{k} ({t})" for k, t in allowed.items()) or "none"
+            problems.add(
+                [name, "mixer_options", key],
+                f"the {what} has no option '{key}'{nearest(key, allowed)} Allowed: {choices}",
+            )
+        elif not _fits(value, allowed[key]):
+            problems.add([name, "mixer_options", key], f"must be of type {allowed[key]}, not {value!r}")
+        elif value not in (words := CHOICES.get((model["mixer"], key), (value,))):
+            near = f"'{value}' is not allowed{nearest(value, words)} Allowed: {', '.join(words)}"
+            problems.add([name, "mixer_options", key], near)
+        elif allowed[key] == "int" and value < (0 if key == "dt_rank" else 1):
+            problems.add([name, "mixer_options", key], f"must be at least 1, not {value}")
+
+
+def _check_published(name: str, model: dict[str, Any], problems: Problems) -> None:
+    """A model as published brings its own everything: no mixer, and the options of its class."""
+    kind = model["published"]
+    if kind not in architectures():
+        problems.add([name, "published"], _unknown("published model", kind, architectures(), "models/published"))
+        return
+    if model["mixer"] != "none":
+        problems.add([name, "mixer"], f"must be none for a model as published, not '{model['mixer']}'")
+    _check_options(name, model, f"published model '{kind}'", architectures()[kind], problems)
 
 
 def _fits(value: Any, kind: str) -> bool:
@@ -136,6 +156,7 @@ def check_experiments(config: "Config", problems: Problems) -> None:
         if experiment["probes"] and config.datasets[experiment["dataset"]]["kind"] != "tweets":
             problems.add([*place, "probes"], "are for classifiers, but this dataset has no labels; leave it out")
         _check_rates(experiment, place, problems)
+        _check_protocol(config, experiment, place, problems)
 
 
 def _check_corpus(name: str, dataset: dict[str, Any], problems: Problems) -> None:
@@ -176,6 +197,24 @@ def _check_context(config: "Config", experiment: dict[str, Any], place: list[Any
         problems.add(place, "the key 'context' is missing (how many tokens a model sees)")
     elif experiment["sample"] and len(experiment["sample"]["prompt"]) >= context:
         problems.add([*place, "sample", "prompt"], f"must be shorter than the context of {context}")
+
+
+def _check_protocol(config: "Config", experiment: dict[str, Any], place: list[Any], problems: Problems) -> None:
+    """What only the published protocol may do, and what models as published cannot."""
+    if experiment["protocol"] == "fair":
+        for key, allowed in (("batches", "epochs"), ("test_batches", None)):
+            if experiment[key] != allowed:
+                problems.add([*place, key], "belongs to `protocol: published`; the fair protocol has its own way")
+        for key in ("algorithm", "decay_all"):
+            if experiment["optimizer"][key] != OPTIMIZER_OF_ALL[key]:
+                problems.add([*place, "optimizer", key], "belongs to `protocol: published`; leave it out")
+    elif experiment["search"]:
+        problems.add([*place, "search"], "the published protocol searched nothing; say 'learning_rate'")
+    if experiment["batches"] != "epochs" and tasks.is_generated(config.datasets[experiment["dataset"]]):
+        problems.add([*place, "batches"], "a generated task has no text to cut; leave it out")
+    own = [name for name in experiment["models"] if config.models.get(name, {}).get("published")]
+    if own and experiment["sample"]:
+        problems.add([*place, "sample"], f"{own[0]} is a model as published and writes no text; leave it out")
 
 
 def _check_tweets(experiment: dict[str, Any], dataset: dict[str, Any], place: list[Any], problems: Problems) -> None:
@@ -228,11 +267,13 @@ def _check_rates(experiment: dict[str, Any], place: list[Any], problems: Problem
 
 
 def check_benchmarks(config: "Config", problems: Problems) -> None:
-    """Benchmarked models exist, and every suite has the settings of its kind."""
+    """Benchmarked models exist, every suite has the settings of its kind, and those as published are timed so."""
     check_suites(config.values.get("benchmarks", {}), config.models, problems)
     for index, model in enumerate(config.values.get("benchmarks", {}).get("models", [])):
         if model not in config.models:
             problems.add(["benchmarks", "models", index], _unknown("model", model, config.models, "config/models.yaml"))
+        elif config.models[model]["published"]:
+            problems.add(["benchmarks", "models", index], ONLY_AS_PUBLISHED.format(model))
 
 
 def check_analyses(config: "Config", problems: Problems) -> None:

@@ -13,10 +13,13 @@ KINDS: dict[str, tuple[frozenset[str], frozenset[str]]] = {  # kind: (keys it ne
     "decode": (frozenset({"lengths", "batch", "tokens"}), frozenset({"models", "vocab_size"})),
     "memory": (frozenset({"lengths", "batch"}), frozenset({"models", "vocab_size"})),
     "flops": (frozenset({"lengths", "batch"}), frozenset({"models", "vocab_size"})),
+    "as_published": (frozenset({"lengths", "batch", "models"}), frozenset({"forwards", "vocab_size"})),
     "kernels": (frozenset({"shapes"}), frozenset({"d_states", "dtypes"})),
 }
 
 SCAN = "selective_scan"  # what a suite of kind "kernels" has in place of models
+
+ONLY_AS_PUBLISHED = "'{}' is a model as published: only a suite of kind as_published takes it"
 
 
 def kind_of(name: str, settings: dict[str, Any]) -> str | None:
@@ -51,3 +54,5 @@ def check_suites(benchmarks: dict[str, Any], models: dict[str, Any], problems: P
             if model not in models:
                 hint = nearest(model, models)
                 problems.add([*where, "models", index], f"unknown model {model!r} (config/models.yaml){hint}")
+            elif models[model].get("published") and kind != "as_published":
+                problems.add([*where, "models", index], ONLY_AS_PUBLISHED.format(model))

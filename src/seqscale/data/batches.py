@@ -68,6 +68,10 @@ class TextDataset:
     def vocab_size(self) -> int:
         return len(self.tokenizer)
 
+    def tokens(self, split: str) -> np.ndarray:
+        """All tokens of a split, in order, memory-mapped."""
+        return self._tokens[split]
+
     def train_batch(self, seed: int, step: int, batch: int, context: int) -> Batch:
         tokens = self._tokens["train"]
         rows_per_epoch = (len(tokens) - 1) // context - 1  # one row less: room for the offset

@@ -6,6 +6,7 @@ from typing import Any
 from seqscale.mixers import get
 from seqscale.models.classifier import Classifier
 from seqscale.models.language_model import LanguageModel
+from seqscale.models.published import PublishedModel, build_published
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,7 @@ class ModelSpec:
     positions: str = "none"
     dropout: float = 0.0
     matched: bool = True
+    published: str = ""
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "ModelSpec":
@@ -53,3 +55,8 @@ def build(spec: ModelSpec, vocab_size: int, context: int) -> LanguageModel:
 def build_classifier(spec: ModelSpec, vocab_size: int, context: int, classes: int) -> Classifier:
     """The same stack as `build` makes, with a classifier's head; arguments as there, and the number of classes."""
     return Classifier(build(spec, vocab_size, context), classes)
+
+
+def build_as_published(spec: ModelSpec, vocab_size: int, context: int) -> PublishedModel:
+    """The model of a source, exactly as published (`published: "000.mamba"`); it brings its own head."""
+    return build_published(spec.published, vocab_size, context, spec.d_model, spec.n_layers, spec.mixer_options)

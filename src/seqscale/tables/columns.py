@@ -49,6 +49,7 @@ COLUMNS: dict[str, dict[str, str]] = {
         "context": WHOLE,
         "batch": WHOLE,
         "forward_flops_per_token": NUMBER,
+        "published_flops": NUMBER,  # by source 000's arithmetic: factor x params x train_tokens
     },
     "history": {
         "experiment": TEXT,

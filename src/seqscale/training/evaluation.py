@@ -45,7 +45,6 @@ def _to(array: np.ndarray, device: torch.device) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(array)).to(device)
 
 
-@torch.inference_mode()
 def evaluate_split(
     model: nn.Module, data: Dataset, split: str, context: int, device: torch.device, precision: str
 ) -> dict[str, float]:
@@ -57,8 +56,8 @@ def evaluate_split(
     Returns:
         loss (nats per target), accuracy (share of targets hit), tokens (targets seen).
     """
-    rows = rows_per_batch(context, data.vocab_size)
-    return score(model, data.eval_batches(split, rows, context), device, precision)
+    pieces = data.eval_batches(split, rows_per_batch(context, data.vocab_size), context)
+    return score(model, pieces, device, precision)
 
 
 @torch.inference_mode()

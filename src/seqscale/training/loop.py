@@ -17,9 +17,19 @@ from tqdm import tqdm
 
 from seqscale.data import open_dataset
 from seqscale.data.batches import IGNORE, Batch, Dataset, LabelledBatch, LabelledDataset
+from seqscale.data.published_batches import draw
 from seqscale.devices import resolve_device, resolve_precision
 from seqscale.files import write_json, write_text
-from seqscale.models import Classifier, LanguageModel, ModelSpec, build, build_classifier
+from seqscale.models import (
+    Classifier,
+    LanguageModel,
+    ModelSpec,
+    PublishedModel,
+    build,
+    build_as_published,
+    build_classifier,
+)
+from seqscale.models.published import module_of, published_flops
 from seqscale.provenance import code_digest, digest, provenance
 from seqscale.training.checkpoint import Position, load_checkpoint, only_one, save_checkpoint, save_tensors
 from seqscale.training.evaluation import evaluate_split, logits_and_targets
@@ -52,7 +62,8 @@ def train(run: dict[str, Any], data_folder: str | Path, work: str | Path, out: s
     device = resolve_device(run["device"])
     _be_deterministic(device)
     data = open_dataset(data_folder)
-    roots = (__name__, f"seqscale.mixers.{run['model']['mixer']}")
+    own = run["model"].get("published")
+    roots = (__name__, module_of(own) if own else f"seqscale.mixers.{run['model']['mixer']}")
     about_data = {k: v for k, v in data.meta.items() if k not in ("provenance", "title", "licence", "origin")}
     machine = {
         "torch": torch.__version__,
@@ -77,9 +88,11 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, torch.OutOfMemoryError | MemoryError) or any(word in str(error) for word in words)
 
 
-def model_for(run: dict[str, Any], data: Dataset) -> LanguageModel | Classifier:
-    """The model of a run: a classifier where the data are labelled texts, a language model elsewhere."""
+def model_for(run: dict[str, Any], data: Dataset) -> LanguageModel | Classifier | PublishedModel:
+    """The model of a run: a source's own, or a classifier where the data are labelled texts, or a language model."""
     spec = ModelSpec.from_dict(run["model"])
+    if spec.published:
+        return build_as_published(spec, data.vocab_size, run["context"])
     if isinstance(data, LabelledDataset):
         return build_classifier(spec, data.vocab_size, run["context"], len(data.classes))
     return build(spec, data.vocab_size, run["context"])
@@ -100,19 +113,21 @@ class _Run:
         if self.position.step:
             log.info("resuming after step %d of %d", self.position.step, run["steps"])
         self.valid_loss: float | None = None
+        self.validates = run["protocol"] == "fair"  # no source looked at a validation split
 
     # -- one step ------------------------------------------------------------------------------------------------
 
     def _step(self, step: int) -> tuple[float, float]:
         """Do step `step` (from 0); returns the batch's loss in nats and the gradient's norm before clipping."""
-        batch = self.data.train_batch(self.run["seed"], step, self.run["batch"], self.run["context"])
+        batch = draw(self.data, self.run, step)
         rate = self.settings.rate(step, self.run["steps"])
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         loss = self._loss(batch)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.clip)
+        clip = math.inf if self.settings.clip is None else self.settings.clip
+        norm = nn.utils.clip_grad_norm_(self.model.parameters(), clip)
         value, norm_value = loss.item(), norm.item()
         for name, number in (("loss", value), ("norm of the gradient", norm_value)):
             if not math.isfinite(number):
@@ -142,7 +157,7 @@ class _Run:
             bar.update()
             bar.set_postfix(loss=f"{loss:.3f}")
             evaluating = done % run["eval_every"] == 0 or done == steps
-            valid = self._evaluate(done) if evaluating else None
+            valid = self._evaluate(done) if evaluating and self.validates else None
             seconds = time.perf_counter() - began
             if evaluating or done % run["log_every"] == 0 or done == 1:
                 history.append(
@@ -155,8 +170,9 @@ class _Run:
                     valid_loss=valid,
                     grad_norm=norm,
                 )
-            if valid is not None:
-                log.info("step %d of %d: train %.4f, valid %.4f nats, %.1f s", done, steps, loss, valid, seconds)
+            if evaluating:
+                told = "no validation" if valid is None else f"valid {valid:.4f}"
+                log.info("step %d of %d: train %.4f, %s nats, %.1f s", done, steps, loss, told, seconds)
             self.position = Position(done, seconds)
             if done % run["checkpoint_every"] == 0 or done == steps:
                 save_checkpoint(self.checkpoint, self.model, self.optimizer, self.position, self.identity)
@@ -180,7 +196,7 @@ class _Run:
         history = History(path, self.position.step)
         try:
             self._loop(history)
-            if self.valid_loss is None:  # every step was done before; only the results were missing
+            if self.valid_loss is None and self.validates:  # every step was done before; only the results were missing
                 self._evaluate(self.position.step)
         except Diverged as error:
             status, reason = "diverged", str(error)
@@ -213,6 +229,7 @@ class _Run:
             "params_nonembedding": nonembedding,
             "train_tokens": done * run["batch"] * run["context"],
             "train_flops": done * self.model.training_flops(run["batch"], run["context"]),
+            "published_flops": self._published_flops(params, done * run["batch"] * run["context"]),
             "forward_flops_per_token": self.model.flops(1, run["context"]) / run["context"],
             "train_seconds": round(self.position.seconds, 3),
             "peak_memory_bytes": peak,
@@ -227,3 +244,9 @@ class _Run:
                 data_sha256=self.data.meta.get("sha256"),
             ),
         }
+
+    def _published_flops(self, params: int, tokens: int) -> float | None:
+        """Training FLOPs by the sources' own arithmetic (source 000's, for models that are none of theirs)."""
+        if isinstance(self.model, PublishedModel):
+            return self.model.published_flops(tokens)
+        return published_flops(self.run["model"]["mixer"], params, tokens)

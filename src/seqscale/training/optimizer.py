@@ -17,7 +17,9 @@ class OptimizerSettings:
     betas: tuple[float, float] = (0.9, 0.95)
     warmup_fraction: float = 0.1
     final_fraction: float = 0.1
-    clip: float = 1.0
+    clip: float | None = 1.0
+    algorithm: str = "adamw"
+    decay_all: bool = False
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "OptimizerSettings":
@@ -33,8 +35,19 @@ class OptimizerSettings:
         return self.learning_rate * (floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * min(1.0, progress))))
 
 
-def make_optimizer(model: nn.Module, settings: OptimizerSettings) -> torch.optim.AdamW:
-    """AdamW with decay on matrices only: not on biases, norms, or what a mixer marks `no_weight_decay`."""
+def make_optimizer(model: nn.Module, settings: OptimizerSettings) -> torch.optim.Optimizer:
+    """AdamW with decay on matrices only: not on biases, norms, or what a mixer marks `no_weight_decay`.
+
+    The published protocol has PyTorch's own instead: `decay_all` decays every parameter alike, `algorithm: adam`
+    is plain Adam, which decays none.
+    """
+    if settings.algorithm == "adam":
+        return torch.optim.Adam(model.parameters(), lr=settings.learning_rate, betas=settings.betas, fused=True)
+    if settings.decay_all:
+        return torch.optim.AdamW(
+            model.parameters(), lr=settings.learning_rate, betas=settings.betas,
+            weight_decay=settings.weight_decay, fused=True,
+        )  # fmt: skip
     decayed: list[nn.Parameter] = []
     kept: list[nn.Parameter] = []
     for parameter in model.parameters():
