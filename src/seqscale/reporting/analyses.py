@@ -121,6 +121,7 @@ def hippo_memory(tables: Tables, style: Style, title: str) -> Drawing:
         log_lengths(axes, rows["d_state"].tolist())
         values = rows["median"].clip(lower=1e-4)
         log_axis(axes, "y", values.tolist(), "")
+        axes.set_ylim(top=min(axes.get_ylim()[1], 5.0))  # Laguerre's tails reach a million: no memory is no memory
         axes.axhline(1.0, color=style.muted, lw=0.9, zorder=1)
         axes.set_xlabel("state size (numbers)")
         axes.set_ylabel("relative error of recall")
