@@ -42,7 +42,9 @@ def extrapolation(tables: Tables, style: Style, title: str) -> Drawing:
     found = tables.extrapolation
     experiments = [e for e in tables.experiments if (found["experiment"] == e).any()]
     if not experiments:
-        return nothing_to_draw(style, title, "no task was tested at other lengths than the one it was trained at.")
+        return nothing_to_draw(
+            style, title, "the extrapolation table is empty: no task was tested at other lengths than its own."
+        )
     figure, panels = sheet(len(experiments))
     alt, data = [f"{title}; higher is better."], []
     for axes, experiment in zip(panels, experiments, strict=True):
@@ -101,7 +103,7 @@ def hippo_memory(tables: Tables, style: Style, title: str) -> Drawing:
     """Error of recall against the size of the state: over the whole past, and under each system's own measure."""
     found = tables.analyses[(tables.analyses["suite"] == "hippo_memory") & tables.analyses["median"].notna()]
     if found.empty:
-        return nothing_to_draw(style, title, "the analysis hippo_memory was not run.")
+        return nothing_to_draw(style, title, "the analyses table holds no hippo_memory.")
     panels = [(q, w, found[found["quantity"] == q]) for q, w in (("error", "Over the whole past, each moment alike"),
               ("weighted_error", "Under the measure that each system optimises"))]  # fmt: skip
     figure, sheets = sheet(len(panels), height=3.7)
@@ -119,6 +121,7 @@ def hippo_memory(tables: Tables, style: Style, title: str) -> Drawing:
         log_lengths(axes, rows["d_state"].tolist())
         values = rows["median"].clip(lower=1e-4)
         log_axis(axes, "y", values.tolist(), "")
+        axes.set_ylim(top=min(axes.get_ylim()[1], 5.0))  # Laguerre's tails reach a million: no memory is no memory
         axes.axhline(1.0, color=style.muted, lw=0.9, zorder=1)
         axes.set_xlabel("state size (numbers)")
         axes.set_ylabel("relative error of recall")
@@ -131,7 +134,7 @@ def s4_kernel(tables: Tables, style: Style, title: str) -> Drawing:
     """Time of the kernel against its length at the largest state, and its error against the size of the state."""
     found = tables.analyses[tables.analyses["suite"] == "nplr_kernel"]
     if found.empty:
-        return nothing_to_draw(style, title, "the analysis nplr_kernel was not run.")
+        return nothing_to_draw(style, title, "the analyses table holds no nplr_kernel.")
     largest, longest = found["d_state"].max(), found["length"].max()
     times = found[(found["quantity"] == "time") & (found["d_state"] == largest)]
     errors = found[(found["quantity"] == "error") & (found["length"] == longest)]
