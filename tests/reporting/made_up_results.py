@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import made_up_analyses
+import made_up_sweeps
 import numpy as np
 import pandas as pd
 
@@ -267,7 +268,7 @@ def build(root: Path) -> Path:
     )
     frames = {"runs": runs, "history": history, "search": _search(rng), "bench": bench, "scaling": scaling,
               "samples": samples, "models": models, "extrapolation": made_up_analyses.extrapolation(),
-              "analyses": made_up_analyses.analyses()}  # fmt: skip
+              "analyses": made_up_analyses.analyses(), **made_up_sweeps.frontier_tables()}  # fmt: skip
     for name, frame in frames.items():
         write_table(root / "tables" / name, frame)
     verdicts().to_csv(root / "verdicts.csv", index=False)

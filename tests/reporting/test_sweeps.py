@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from made_up_sweeps import EXPONENTS, history_rows, run_rows
 
 from seqscale.reporting.figures import draw
 from seqscale.reporting.source import COLUMNS, Tables, coerce, load_published
@@ -16,39 +17,6 @@ from seqscale.tables.frontier import frontiers
 
 ROOT = Path(__file__).parents[2]
 CLAIMS = ROOT / "config" / "claims.yaml"
-EXPONENTS = {"transformer": -0.05, "mamba": -0.07}
-
-
-def run_rows() -> list[dict[str, object]]:
-    rows = []
-    base = {"dataset": "tiny_shakespeare", "status": "ok", "params_nonembedding": 1000, "train_tokens": 1000}
-    for seed in (1, 2, 3):
-        for heads, loss in ((2, 2.25), (4, 2.24), (8, 2.26)):
-            for prefix, model in (("published_000_", "published_000_attention"), ("", "attention")):
-                own = {"experiment": f"{prefix}sweep_attention", "model": f"{model}_{heads}"}
-                rows.append({**base, **own, "seed": seed, "test_loss": loss + 0.01 * seed - 0.1 * (not prefix)})
-        for context in (32, 64):
-            own = {"experiment": f"published_000_sweep_linear_{context}", "model": "published_000_linear"}
-            rows.append({**base, **own, "seed": seed, "test_loss": 2.5 + 0.001 * seed})
-        for family in EXPONENTS:
-            for width in (32, 64, 128):
-                own = {"experiment": "frontier", "model": f"{family}_w{width}"}
-                rows.append({**base, **own, "seed": seed, "test_loss": 2.0})
-    return rows
-
-
-def history_rows() -> list[dict[str, object]]:
-    """Each width is best at one budget, where the loss is 60 FLOPs^exponent, and worse everywhere else."""
-    rows = []
-    for family, exponent in EXPONENTS.items():
-        for width in (32, 64, 128):
-            best = 1e12 * (width / 32) ** 2
-            for step, flops in enumerate((best / 2, best), start=1):
-                loss = 60 * flops**exponent + (0.3 if step == 1 else 0.0)
-                for seed in (1, 2, 3):
-                    key = {"experiment": "frontier", "model": f"{family}_w{width}", "seed": seed}
-                    rows.append({**key, "step": step, "flops": flops, "valid_loss": loss + 0.001 * (seed - 2)})
-    return rows
 
 
 @pytest.fixture(scope="module")
@@ -120,5 +88,5 @@ def test_both_figures_say_their_numbers(swept: Tables, look: Style) -> None:
 
 def test_without_data_they_say_what_is_missing(look: Style) -> None:
     empty = Tables(**{name: coerce(pd.DataFrame(), columns) for name, columns in COLUMNS.items()})
-    assert "no setting was swept" in draw("sensitivity", empty, look).alt
+    assert "no sweep of a setting" in draw("sensitivity", empty, look).alt
     assert "three widths" in draw("loss_frontier", empty, look).alt

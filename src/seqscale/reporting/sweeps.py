@@ -67,7 +67,7 @@ def sensitivity(tables: Tables, style: Style, title: str) -> Drawing:
     """Test loss against the swept setting, a panel per sweep: printed, rerun as published, and fair."""
     points = sweep_points(tables)
     if points.empty:
-        return nothing_to_draw(style, title, "no setting was swept.")
+        return nothing_to_draw(style, title, "the runs table holds no sweep of a setting.")
     names = [n for n in WORDS if n in set(points["sweep"])] + sorted(set(points["sweep"]) - WORDS.keys())
     figure, panels = sheet(len(names))
     alt = [f"{title}: test loss against each setting that source 000 sweeps; lower is better."]
@@ -107,9 +107,9 @@ def _line(axes: Axes, rows: pd.DataFrame, values: list[int], protocol: str, look
 def loss_frontier(tables: Tables, style: Style, title: str) -> Drawing:
     """Validation loss against training FLOPs for one model at several widths, its frontier and the law fitted to it."""
     points, fits = tables.frontier, tables.frontier_fits
-    experiments = [e for e in tables.experiments if (points["experiment"] == e).any()]
+    experiments = list(dict.fromkeys(points["experiment"].dropna()))
     if not experiments:
-        return nothing_to_draw(style, title, "no model was trained at three widths (NAME_wWIDTH) in one experiment.")
+        return nothing_to_draw(style, title, "the frontier table is empty: no model was trained at three widths.")
     figure, panels = sheet(len(experiments))
     alt = [f"{title}; both axes logarithmic, lower is better."]
     for axes, experiment in zip(panels, experiments, strict=True):
