@@ -1,7 +1,9 @@
 """What is checked of pinned corpora and classifiers before anything starts."""
 
 import copy
+import json
 import logging
+import os
 from pathlib import Path
 from typing import Any
 
@@ -104,3 +106,14 @@ def test_what_can_be_downloaded_need_not_be_there(
     assert "ptb" not in caplog.text
     assert "sentiment140/train_sample.csv" in caplog.text
     assert "SEQSCALE_MIRROR" in caplog.text
+
+
+def test_jobs_learn_of_the_mirror_and_no_jobs_params_do(
+    values: dict[str, Any], mirror: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So that another place for the same bytes reruns nothing."""
+    monkeypatch.setenv("SEQSCALE_MIRROR", "")
+    config = resolve(values, [], ROOT)
+    config.tell_jobs_the_mirror()
+    assert os.environ["SEQSCALE_MIRROR"] == str(mirror)
+    assert str(mirror) not in json.dumps([config.datasets["ptb"], checked(values).run_config("words", "mamba", 1)])
