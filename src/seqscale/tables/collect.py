@@ -24,6 +24,7 @@ def collect(results: str | Path, matrix: Matrix, *, allow_missing: bool = False)
     search = collect_search(results, matrix, reader)
     lengths = collect_extrapolation(results, matrix, reader)
     bench = collect_bench(results, matrix, reader)
+    analyses = collect_analyses(results, matrix, reader)
     if reader.problems:
         raise TablesError(list(dict.fromkeys(reader.problems)))
     empty = as_table("history", [])
@@ -34,7 +35,7 @@ def collect(results: str | Path, matrix: Matrix, *, allow_missing: bool = False)
         "history": history[list(empty)],
         "search": as_table("search", search),
         "bench": bench,
-        "analyses": collect_analyses(results, matrix, reader),
+        "analyses": analyses,
         "scaling": scaling(bench),
         "extrapolation": as_table("extrapolation", lengths),
         "samples": as_table("samples", samples),
