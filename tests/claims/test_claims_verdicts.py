@@ -427,7 +427,7 @@ def test_a_curve_of_an_analysis_is_judged_like_a_benchmarks(verdicts):
     assert row["verdict"] == "reproduced" and row["measured"] == pytest.approx(0.25)
     assert "tables/analyses.csv" in row["evidence"] and "nplr_kernel analysis" in row["data"]
     (row,) = verdicts(test + "expect: {below: 1}, unit: times}", bench=rows)
-    assert row["verdict"] == "not tested" and "no analysis of suite 'nplr_kernel'" in row["reason"]
+    assert row["verdict"] == "not tested" and "No analysis of suite 'nplr_kernel'" in row["reason"]
 
 
 def test_a_curve_without_a_number_is_not_tested(verdicts):
@@ -436,4 +436,4 @@ def test_a_curve_without_a_number_is_not_tested(verdicts):
     rows = curve_rows("nplr_kernel", "diagonalised", {256: None}, quantity="error", oom=False, status="overflow")
     (row,) = verdicts(test, analyses=[{**rows[0], "reason": "the result was not finite"}])
     assert row["verdict"] == "not tested"
-    assert "diagonalised has no number there (the result was not finite)" in row["reason"]
+    assert "Diagonalised has no number there (the result was not finite)" in row["reason"]

@@ -160,10 +160,6 @@ CASES: dict[str, tuple[Callable[[Values], None], list[str]]] = {
         at("analyses", value={"hippo_memory": {"length": 100, "waves": 2, "d_state": [7]}}),
         ["analyses.hippo_memory.d_state"],
     ),
-    "copying of more tokens than there is room": (
-        at("datasets", value={"selective_copying_small": {"n_data": 40}}),
-        ["selective_copying_small.n_data", "40 tokens do not fit in 16 positions"],
-    ),
     "dropout of one": (at("models", value={"mamba": {"dropout": 1.0}}), ["mamba.dropout", "less than 1"]),
     "unknown norm": (at("models", value={"mamba": {"norm": "rms_norm"}}), ["mamba.norm", "did you mean 'rmsnorm'?"]),
     "unknown device": (at("compute", "device", value="gpu"), ["compute.device", "Allowed: auto, cpu, cuda"]),
