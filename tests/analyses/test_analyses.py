@@ -33,7 +33,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
         "min_seconds": 0.001,
         "seed": 0,
     },
-    "scipy_response": {"length": 60, "channels": 3},
+    "scipy_response": {"length": 40, "channels": 3},
 }
 
 
