@@ -143,7 +143,8 @@ def s4_kernel(tables: Tables, style: Style, title: str) -> Drawing:
     figure, (left, right) = sheet(2, height=3.4)
     alt = [f"{title}, both axes logarithmic."]
     for axes, rows, x in ((left, times, "length"), (right, errors, "d_state")):
-        good = rows[rows["median"].notna()]
+        useless = rows["median"].isna() | ((x == "d_state") & (rows["median"] > 1))
+        good = rows[~useless]
         labels = [
             _line(axes, line.sort_values(x), x, WORDS.get(str(model), str(model)), _look(style, str(model)))
             for model, line in good.groupby("model", sort=True)
@@ -152,14 +153,14 @@ def s4_kernel(tables: Tables, style: Style, title: str) -> Drawing:
         log_axis(axes, "y", good["median"].clip(lower=1e-9).tolist(), "s")
         if x == "d_state":
             axes.yaxis.set_major_formatter(PLAIN)
-        for model, lost in rows[rows["median"].isna()].groupby("model", sort=True):
+        for model, lost in rows[useless].groupby("model", sort=True):
             look, name = _look(style, str(model)), WORDS.get(str(model), str(model))
             first = float(lost[x].min())
             axes.plot(lost[x], [0.96] * len(lost), marker="X", ms=9, color=look.color, ls="none",
                       transform=axes.get_xaxis_transform(), clip_on=False)  # fmt: skip
-            alt.append(f"{name} is no number from {first:g} on.")
+            alt.append(f"{name} is useless from {first:g} on: an error above 1, or no number at all.")
             labels = [label for label in labels if label.text != name]
-            labels.append(EndLabel(f"{name}  overflow at {first:g}", look, float("inf")))
+            labels.append(EndLabel(f"{name}  above 1 from {first:g}", look, float("inf")))
         axes.set_xlabel("length of the kernel" if x == "length" else "state size (numbers)")
         axes.set_ylabel("time" if x == "length" else "largest error, share of the largest value")
         setting = f"d_state {largest:g}" if x == "length" else f"length {length_text(float(longest))}"
