@@ -33,7 +33,7 @@ def test_memory_shows_every_measure_and_window(tables: Tables, style: Style) -> 
 
 
 def test_a_kernel_that_is_no_number_is_crossed_and_named(tables: Tables, style: Style) -> None:
-    assert "diagonalised  overflow at 64" in words("s4_kernel", tables, style)
+    assert "diagonalised  above 1 from 64" in words("s4_kernel", tables, style)
     left, right = draw("s4_kernel", tables, style).figure.axes
     crosses = [[line for line in axes.lines if line.get_marker() == "X"] for axes in (left, right)]
     # the label's own marker is none of them: a cross stands in the panel

@@ -25,6 +25,7 @@ def collect(results: str | Path, matrix: Matrix, *, allow_missing: bool = False)
     search = collect_search(results, matrix, reader)
     lengths = collect_extrapolation(results, matrix, reader)
     bench = collect_bench(results, matrix, reader)
+    analyses = collect_analyses(results, matrix, reader)
     if reader.problems:
         raise TablesError(list(dict.fromkeys(reader.problems)))
     empty = as_table("history", [])
@@ -37,7 +38,7 @@ def collect(results: str | Path, matrix: Matrix, *, allow_missing: bool = False)
         "history": history,
         "search": as_table("search", search),
         "bench": bench,
-        "analyses": collect_analyses(results, matrix, reader),
+        "analyses": analyses,
         "scaling": scaling(bench),
         "extrapolation": as_table("extrapolation", lengths),
         "frontier": points,
