@@ -22,6 +22,9 @@ def arguments() -> argparse.ArgumentParser:
                         help="where NAME.svg, NAME.png and NAME.csv are written (default: %(default)s)")  # fmt: skip
     parser.add_argument("--config", type=Path, metavar="JSON",
                         help="resolved configuration, for the experiments' titles and order (optional)")  # fmt: skip
+    parser.add_argument(
+        "--claims", type=Path, metavar="YAML", help="claims file, for the figures as printed (optional)"
+    )
     parser.add_argument("--style", type=Path, metavar="YAML", help="colours and markers (default: report/style.yaml)")
     parser.add_argument("--only", nargs="+", choices=NAMES, metavar="NAME", help="draw only these figures")
     parser.add_argument("--list", action="store_true", help="print the names, categories and titles, and stop")
@@ -43,7 +46,7 @@ def main(argv: list[str] | None = None) -> int:
     from seqscale.reporting.style import load_style
 
     try:
-        tables = load_tables(args.tables, read_json(args.config) if args.config else None)
+        tables = load_tables(args.tables, read_json(args.config) if args.config else None, args.claims)
         made = draw_all(tables, load_style(args.style, tables.model_names), args.out, args.only or NAMES)
     except (OSError, ValueError) as error:
         print(f"figures: {error}", file=sys.stderr)

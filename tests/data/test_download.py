@@ -2,6 +2,8 @@
 
 import hashlib
 import socket
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -137,6 +139,28 @@ def test_no_server(target: Path) -> None:
         port = free.getsockname()[1]
     with pytest.raises(DownloadError, match=r"cannot be reached \(2 attempts\)"):
         fetch(f"http://127.0.0.1:{port}", target, attempts=2)
+
+
+def test_two_jobs_that_want_the_same_file_fetch_it_once(target: Path) -> None:
+    server = Behaviour(BODY, seconds_per_piece=0.02)
+    with serving(server) as url, ThreadPoolExecutor(3) as pool:
+        found = list(pool.map(lambda _: fetch(url, target).read_bytes(), range(3)))
+    assert found == [BODY] * 3
+    assert server.requests == [None]
+
+
+def test_a_terminal_sees_a_progress_bar_and_a_log_does_not(
+    target: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with serving(Behaviour(BODY)) as url:
+        fetch(url, target)
+        assert capsys.readouterr().err == ""
+        target.unlink()
+        monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+        fetch(url, target)
+    shown = capsys.readouterr().err
+    assert "file.bin: 100%" in shown
+    assert "10.2k/10.2k" in shown
 
 
 def test_a_file_of_the_hub_comes_through_its_library(target: Path, monkeypatch: pytest.MonkeyPatch) -> None:

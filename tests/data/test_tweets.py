@@ -2,6 +2,9 @@
 
 import copy
 import csv
+import hashlib
+import io
+import zipfile
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -9,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
+from loopback import Behaviour, serving
 
 from seqscale.config import resolve
 from seqscale.data import DataError, open_dataset, prepare
@@ -16,7 +20,7 @@ from seqscale.data.batches import LabelledDataset
 from seqscale.data.probes import Probes, load_probes, sentences
 from seqscale.data.tweets import Tweet, clean, read_tweets, stratified_split
 from seqscale.files import read_json
-from stand_ins import make_mirror, stand_in
+from stand_ins import make_mirror, stand_in, tweets
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -72,14 +76,14 @@ def test_cleaning(raw: str, cleaned: str) -> None:
 
 @pytest.mark.parametrize("fractions", [(0.98, 0.01, 0.01), (0.8, 0.1, 0.1)], ids=str)
 def test_the_split_keeps_the_balance_and_every_tweet(fractions: tuple[float, ...]) -> None:
-    tweets = [Tweet(str(i), "positive" if i % 5 < 2 else "negative", f"t{i}") for i in range(1000)]
-    parts = stratified_split(tweets, fractions, seed=0)
-    assert sorted(t.id for part in parts for t in part) == sorted(t.id for t in tweets)
+    whole = [Tweet(str(i), "positive" if i % 5 < 2 else "negative", f"t{i}") for i in range(1000)]
+    parts = stratified_split(whole, fractions, seed=0)
+    assert sorted(t.id for part in parts for t in part) == sorted(t.id for t in whole)
     for part, fraction in zip(parts, fractions, strict=True):
         labels = Counter(t.label for t in part)
         assert labels == {"positive": round(400 * fraction), "negative": round(600 * fraction)}
-    assert stratified_split(tweets, fractions, seed=0) == parts
-    assert stratified_split(tweets, fractions, seed=1) != parts
+    assert stratified_split(whole, fractions, seed=0) == parts
+    assert stratified_split(whole, fractions, seed=1) != parts
 
 
 def test_the_csv_holds_what_the_arrays_hold(folder: Path, data: LabelledDataset) -> None:
@@ -134,6 +138,27 @@ def test_limits_and_the_description(spec: dict[str, Any], tmp_path: Path) -> Non
     assert data.meta["labels"]["manual"] == {"negative": 7, "neutral": 7, "positive": 7}
     assert data.meta["emptied_by_cleaning"] == {"train": 0, "manual": 0}
     assert (data.meta["task"], data.meta["classes"]) == ("labels", ["negative", "positive"])
+
+
+def test_the_whole_comes_from_its_address_out_of_its_archive(tmp_path: Path) -> None:
+    """The entry `sentiment140` with a zip served on loopback: downloaded once, both files read from it."""
+    values = yaml.safe_load((ROOT / "config/config.yaml").read_text())
+    spec = copy.deepcopy(resolve(values, [], ROOT).datasets["sentiment140"])
+    mirror = make_mirror(tmp_path / "mirror")
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr(spec["files"]["train"]["member"], tweets(400, 0, ("0", "4")))
+        archive.writestr(spec["files"]["manual"]["member"], tweets(30, 1, ("0", "2", "4")))
+    server = Behaviour(packed.getvalue(), stop_after=5000)  # and the connection breaks off now and then
+    with serving(server) as url:
+        spec = stand_in({"sentiment140": spec}, mirror)["sentiment140"]
+        for file in spec["files"].values():
+            file |= {"url": f"{url}/all.zip", "sha256": hashlib.sha256(server.body).hexdigest()}
+        prepare("whole", spec, tmp_path / "out", str(mirror), downloads=tmp_path / "downloads")
+    meta = read_json(tmp_path / "out/meta.json")
+    assert sum(meta["examples"][split] for split in ("train", "valid", "test")) == 400
+    assert meta["examples"]["manual"] == 30
+    assert len(server.requests) == -(-len(server.body) // 5000)
 
 
 @pytest.mark.parametrize(

@@ -107,3 +107,13 @@ def test_under_autocast_the_answer_is_float32() -> None:
         low = model(some_tokens(), LENGTHS)
     assert low.dtype == torch.float32
     torch.testing.assert_close(low, model(some_tokens(), LENGTHS).detach(), rtol=0.05, atol=0.05)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@torch.no_grad()
+def test_a_gpu_gives_the_answers_of_a_cpu(name: str) -> None:
+    model, tokens = make(name), some_tokens()
+    here = model(tokens, LENGTHS)
+    there = model.cuda()(tokens.cuda(), LENGTHS.cuda()).cpu()
+    torch.testing.assert_close(there, here, rtol=1e-3, atol=1e-4)

@@ -36,10 +36,7 @@ try:
 except (ConfigError, ClaimsError) as error:
     raise WorkflowError(str(error)) from None
 MATRIX = Matrix(CONFIG)
-if (
-    CONFIG.mirror
-):  # jobs learn of it this way: where a pinned file lies is no matter for what is made of it
-    os.environ["SEQSCALE_MIRROR"] = CONFIG.mirror
+CONFIG.tell_jobs_the_mirror()
 
 
 wildcard_constraints:

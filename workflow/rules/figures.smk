@@ -7,6 +7,7 @@ rule figures:
         tables=expand("results/tables/{name}.parquet", name=TABLES),
         config="results/config.json",
         style=STYLE,
+        claims=CLAIMS,
     output:
         [
             report(
@@ -31,4 +32,5 @@ rule figures:
         code=code("figures.py"),
     shell:
         "python {params.script} --tables results/tables --config {input.config} --style {input.style} "
+        "--claims {input.claims} "
         "--out results/figures > {log} 2>&1"

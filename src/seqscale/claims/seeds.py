@@ -44,6 +44,8 @@ class _Runs:
         self.tables, self.trial = tables, trial
         if trial.corpus and self.dataset != trial.corpus:
             notes.caveat(f"Measured on {self.dataset}, not on the published {trial.corpus}.")
+            if trial.options.get("needs_corpus"):
+                notes.doubt(f"a figure of {trial.corpus} is neither met nor refuted on {self.dataset}")
 
     def values(self) -> dict[int, float]:
         """The column of the trial by seed; from a history, the mean over the `last` share of the steps."""

@@ -67,6 +67,8 @@ def pick(table: pd.DataFrame, wanted: dict[str, Any], what: str) -> tuple[pd.Dat
 def _matches(values: pd.Series, choice: Any) -> Any:
     if isinstance(choice, str) and "*" in choice:
         return values.map(lambda v: isinstance(v, str) and fnmatch.fnmatchcase(v, choice)).astype(bool)
+    if isinstance(choice, str) and choice.isdigit() and pd.api.types.is_numeric_dtype(values):
+        choice = int(choice)  # a part's name, such as "4096"
     return (values == choice).fillna(False).astype(bool)
 
 

@@ -54,6 +54,14 @@ class Config:
         """The folder of local copies: SEQSCALE_MIRROR, or else `data: mirror:`."""
         return os.environ.get("SEQSCALE_MIRROR") or self.values["data"]["mirror"]
 
+    def tell_jobs_the_mirror(self) -> None:
+        """Put the mirror into the environment, where jobs find it.
+
+        Not among their params: where a pinned file lies is no matter for what is made of it, and must rerun nothing.
+        """
+        if self.mirror:
+            os.environ["SEQSCALE_MIRROR"] = self.mirror
+
 
 def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     """`base` with `over` laid on top, mappings key by key."""

@@ -93,7 +93,7 @@ def _from_hub(url: str, part: Path) -> None:
     try:
         got = hf_hub_download(f"{owner}/{name}", file, local_dir=folder)
     except Exception as error:  # it raises a dozen kinds, some of them from its HTTP library
-        first_line = (str(error).strip().splitlines() or [""])[0]
+        first_line = (str(error).strip().splitlines() or [""])[0].rstrip(".")
         raise DownloadError(f"{url}: {type(error).__name__}: {first_line}") from error
     shutil.move(got, part)
     shutil.rmtree(folder, ignore_errors=True)

@@ -1,5 +1,6 @@
 """Labelled texts as batches: fixed length, padded on the right, with the number of real tokens of each row."""
 
+import functools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,12 @@ class LabelledBatch:
     inputs: np.ndarray
     lengths: np.ndarray
     labels: np.ndarray
+
+
+@functools.lru_cache(maxsize=2)
+def _epoch_order(seed: int, epoch: int, count: int) -> np.ndarray:
+    """The order in which an epoch visits the texts."""
+    return np.random.default_rng([seed, epoch]).permutation(count)
 
 
 class LabelledDataset:
@@ -66,8 +73,7 @@ class LabelledDataset:
         if per_epoch == 0:
             raise ValueError(f"{self.meta['dataset']}: {count:,} training texts are too few for a batch of {batch}")
         epoch, first = divmod(step * batch, per_epoch)
-        order = np.random.default_rng([seed, epoch]).permutation(count)
-        return self._rows("train", order[first : first + batch])
+        return self._rows("train", _epoch_order(seed, epoch, count)[first : first + batch])
 
     def eval_batches(self, split: str, batch: int, context: int) -> Iterator[LabelledBatch]:
         """The whole split, in order."""

@@ -103,6 +103,7 @@ class SubwordTokenizer:
     """
 
     PIECE_CHARACTERS = 4_000  # of a long text, tokenised at once
+    TEXTS_AT_ONCE = 10_000  # of many short ones
 
     def __init__(self, inner: Tokenizer) -> None:
         self.inner = inner
@@ -145,16 +146,17 @@ class SubwordTokenizer:
         Returns:
             tokens, (texts, max_tokens), padded on the right, and how many of each row are real, (texts,), int64.
         """
+        tokens = np.full((len(texts), max_tokens), self.padding, np.uint16 if len(self) <= 1 << 16 else np.uint32)
+        lengths = np.zeros(len(texts), dtype=np.int64)
         self.inner.enable_truncation(max_tokens)
         try:
-            rows = self.inner.encode_batch(list(texts))
+            for first in range(0, len(texts), self.TEXTS_AT_ONCE):
+                piece = list(texts[first : first + self.TEXTS_AT_ONCE])
+                for index, row in enumerate(self.inner.encode_batch_fast(piece), first):
+                    lengths[index] = len(row.ids)
+                    tokens[index, : len(row.ids)] = row.ids
         finally:
             self.inner.no_truncation()
-        tokens = np.full((len(rows), max_tokens), self.padding, np.uint16 if len(self) <= 1 << 16 else np.uint32)
-        lengths = np.zeros(len(rows), dtype=np.int64)
-        for index, row in enumerate(rows):
-            lengths[index] = len(row.ids)
-            tokens[index, : len(row.ids)] = row.ids
         return tokens, lengths
 
     @property

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.ticker import PercentFormatter
+from matplotlib.ticker import FuncFormatter, PercentFormatter
 
 from seqscale.reporting.canvas import (
     Drawing,
@@ -34,6 +34,7 @@ WORDS = {
     "power_series": "dense, step by step",
     "diagonalised": "diagonalised",
 }
+PLAIN = FuncFormatter(lambda value, _: f"{value:g}")  # a share: 0.01, not 10m
 WINDOW_DASHES = ("solid", "dashed", "dotted", "dashdot")
 
 
@@ -42,7 +43,9 @@ def extrapolation(tables: Tables, style: Style, title: str) -> Drawing:
     found = tables.extrapolation
     experiments = [e for e in tables.experiments if (found["experiment"] == e).any()]
     if not experiments:
-        return nothing_to_draw(style, title, "no task was tested at other lengths than the one it was trained at.")
+        return nothing_to_draw(
+            style, title, "the extrapolation table is empty: no task was tested at other lengths than its own."
+        )
     figure, panels = sheet(len(experiments))
     alt, data = [f"{title}; higher is better."], []
     for axes, experiment in zip(panels, experiments, strict=True):
@@ -101,7 +104,7 @@ def hippo_memory(tables: Tables, style: Style, title: str) -> Drawing:
     """Error of recall against the size of the state: over the whole past, and under each system's own measure."""
     found = tables.analyses[(tables.analyses["suite"] == "hippo_memory") & tables.analyses["median"].notna()]
     if found.empty:
-        return nothing_to_draw(style, title, "the analysis hippo_memory was not run.")
+        return nothing_to_draw(style, title, "the analyses table holds no hippo_memory.")
     panels = [(q, w, found[found["quantity"] == q]) for q, w in (("error", "Over the whole past, each moment alike"),
               ("weighted_error", "Under the measure that each system optimises"))]  # fmt: skip
     figure, sheets = sheet(len(panels), height=3.7)
@@ -112,17 +115,19 @@ def hippo_memory(tables: Tables, style: Style, title: str) -> Drawing:
         labels = []
         for (model, window), line in rows.groupby(["model", "implementation"], sort=True):
             place = windows.index(str(window)) if str(window) in windows else 0
-            look = replace(style.model(str(model)), dash=WINDOW_DASHES[place % len(WINDOW_DASHES)])
+            look = replace(_look(style, str(model)), dash=WINDOW_DASHES[place % len(WINDOW_DASHES)])
             name = WORDS.get(str(model), str(model)) + (f", {window}" if str(window) in windows else "")
             labels.append(_line(axes, line.sort_values("d_state"), "d_state", name, look))
             alt.append(f"{heading}: {name} {labels[-1].y:.2g} at {line['d_state'].max():g}.")
         log_lengths(axes, rows["d_state"].tolist())
         values = rows["median"].clip(lower=1e-4)
         log_axis(axes, "y", values.tolist(), "")
+        axes.yaxis.set_major_formatter(PLAIN)
+        axes.set_ylim(top=min(axes.get_ylim()[1], 5.0))  # Laguerre's tails reach a million: no memory is no memory
         axes.axhline(1.0, color=style.muted, lw=0.9, zorder=1)
-        axes.set_xlabel("state size (numbers)")
+        axes.set_xlabel(f"state size (numbers) for {length} steps")
         axes.set_ylabel("relative error of recall")
-        title_of(axes, f"{heading} ({length} steps)")
+        title_of(axes, heading)
         end_labels(axes, labels, style, "error at the largest state")
     return Drawing(figure, found.dropna(axis="columns", how="all"), " ".join(alt))
 
@@ -131,28 +136,31 @@ def s4_kernel(tables: Tables, style: Style, title: str) -> Drawing:
     """Time of the kernel against its length at the largest state, and its error against the size of the state."""
     found = tables.analyses[tables.analyses["suite"] == "nplr_kernel"]
     if found.empty:
-        return nothing_to_draw(style, title, "the analysis nplr_kernel was not run.")
+        return nothing_to_draw(style, title, "the analyses table holds no nplr_kernel.")
     largest, longest = found["d_state"].max(), found["length"].max()
     times = found[(found["quantity"] == "time") & (found["d_state"] == largest)]
     errors = found[(found["quantity"] == "error") & (found["length"] == longest)]
     figure, (left, right) = sheet(2, height=3.4)
     alt = [f"{title}, both axes logarithmic."]
     for axes, rows, x in ((left, times, "length"), (right, errors, "d_state")):
-        good = rows[rows["median"].notna()]
+        useless = rows["median"].isna() | ((x == "d_state") & (rows["median"] > 1))
+        good = rows[~useless]
         labels = [
-            _line(axes, line.sort_values(x), x, WORDS.get(str(model), str(model)), style.model(str(model)))
+            _line(axes, line.sort_values(x), x, WORDS.get(str(model), str(model)), _look(style, str(model)))
             for model, line in good.groupby("model", sort=True)
         ]
         log_lengths(axes, rows[x].tolist())
-        log_axis(axes, "y", good["median"].clip(lower=1e-9).tolist(), "s" if x == "length" else "")
-        for model, lost in rows[rows["median"].isna()].groupby("model", sort=True):
-            look, name = style.model(str(model)), WORDS.get(str(model), str(model))
+        log_axis(axes, "y", good["median"].clip(lower=1e-9).tolist(), "s")
+        if x == "d_state":
+            axes.yaxis.set_major_formatter(PLAIN)
+        for model, lost in rows[useless].groupby("model", sort=True):
+            look, name = _look(style, str(model)), WORDS.get(str(model), str(model))
             first = float(lost[x].min())
             axes.plot(lost[x], [0.96] * len(lost), marker="X", ms=9, color=look.color, ls="none",
                       transform=axes.get_xaxis_transform(), clip_on=False)  # fmt: skip
-            alt.append(f"{name} is no number from {first:g} on.")
+            alt.append(f"{name} is useless from {first:g} on: an error above 1, or no number at all.")
             labels = [label for label in labels if label.text != name]
-            labels.append(EndLabel(f"{name}  overflow at {first:g}", look, float("inf")))
+            labels.append(EndLabel(f"{name}  above 1 from {first:g}", look, float("inf")))
         axes.set_xlabel("length of the kernel" if x == "length" else "state size (numbers)")
         axes.set_ylabel("time" if x == "length" else "largest error, share of the largest value")
         setting = f"d_state {largest:g}" if x == "length" else f"length {length_text(float(longest))}"
@@ -161,6 +169,11 @@ def s4_kernel(tables: Tables, style: Style, title: str) -> Drawing:
         end_labels(axes, labels, style)
         alt += [f"{'Time' if x == 'length' else 'Error'} of {label.text}: {label.y:.2g}." for label in labels]
     return Drawing(figure, found.dropna(axis="columns", how="all"), " ".join(alt))
+
+
+def _look(style: Style, name: str) -> ModelStyle:
+    """The look of a measure or of a way to compute a kernel."""
+    return style.spare(list(WORDS).index(name)) if name in WORDS else style.model(name)
 
 
 def _line(axes: Axes, line: pd.DataFrame, x: str, name: str, look: ModelStyle) -> EndLabel:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import yaml
 
 from seqscale.files import read_json, read_table
 
@@ -49,6 +50,10 @@ COLUMNS: dict[str, dict[str, str]] = {
         "batch length d_inner d_state median p20 p80 repeats",
         "oom",
     ),
+    "frontier": _columns("experiment family model", "step flops valid_loss seeds", "on_frontier"),
+    "frontier_fits": _columns(
+        "experiment family reason", "sizes points exponent ci_low ci_high coefficient r2 flops_min flops_max"
+    ),
     "samples": _columns("experiment model prompt text", "seed"),
     "models": _columns("model title note mixer", "d_model n_layers params params_nonembedding"),
 }
@@ -70,6 +75,9 @@ class Tables:
     models: pd.DataFrame
     extrapolation: pd.DataFrame = field(default_factory=lambda: coerce(pd.DataFrame(), COLUMNS["extrapolation"]))
     analyses: pd.DataFrame = field(default_factory=lambda: coerce(pd.DataFrame(), COLUMNS["analyses"]))
+    frontier: pd.DataFrame = field(default_factory=lambda: coerce(pd.DataFrame(), COLUMNS["frontier"]))
+    frontier_fits: pd.DataFrame = field(default_factory=lambda: coerce(pd.DataFrame(), COLUMNS["frontier_fits"]))
+    published: dict[str, Any] = field(default_factory=dict)  # figures as printed, by claim (config/claims.yaml)
     missing: tuple[str, ...] = ()
     experiment_titles: dict[str, str] = field(default_factory=dict)
     references: dict[str, str] = field(default_factory=dict)
@@ -146,10 +154,19 @@ def _read(folder: Path, name: str) -> pd.DataFrame | None:
     return None
 
 
-def load_tables(folder: str | Path, config: Mapping[str, Any] | None = None) -> Tables:
+def load_published(path: str | Path) -> dict[str, Any]:
+    """The figures that the sources print, by claim, from the `published` of a claims file."""
+    content = yaml.safe_load(Path(path).read_text(encoding="utf-8")) or {}
+    return {entry["id"]: entry["published"] for entry in content.get("claims", ()) if "published" in entry}
+
+
+def load_tables(
+    folder: str | Path, config: Mapping[str, Any] | None = None, claims: str | Path | None = None
+) -> Tables:
     """Read every table of COLUMNS, ``NAME.csv`` or ``NAME.parquet``, from `folder`.
 
-    `config` is the resolved configuration (``{"config": {"experiments": ...}}``), used for titles only.
+    `config` is the resolved configuration (``{"config": {"experiments": ...}}``), used for titles only; `claims` the
+    claims file, for figures that show what was printed.
     NotADirectoryError when `folder` is not there at all.
     """
     folder = Path(folder)
@@ -167,6 +184,7 @@ def load_tables(folder: str | Path, config: Mapping[str, Any] | None = None) -> 
     }
     return Tables(
         **tables,
+        published=load_published(claims) if claims else {},
         missing=tuple(name for name, frame in found.items() if frame is None),
         # The configuration first, for its order; what the runs themselves say wins.
         experiment_titles={

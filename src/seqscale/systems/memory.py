@@ -54,9 +54,10 @@ def recall(measure: str, state: np.ndarray, length: int, theta: float) -> np.nda
     """
     age = length - 0.5 - np.arange(length)  # in the middle of each step
     shares = age / (length if measure == "legs" else theta)
-    past = basis(measure, len(state), shares).T @ state
-    if measure in ("legt", "fourier"):
-        past[shares > 1] = 0.0
+    if measure not in ("legt", "fourier"):
+        return basis(measure, len(state), shares).T @ state
+    past = basis(measure, len(state), np.minimum(shares, 1.0)).T @ state
+    past[shares > 1] = 0.0
     return past
 
 

@@ -9,6 +9,7 @@ from seqscale.tables.analyses import collect_analyses
 from seqscale.tables.bench import collect_bench, scaling
 from seqscale.tables.columns import TABLES, as_table, with_types
 from seqscale.tables.crossover import crossovers
+from seqscale.tables.frontier import frontiers
 from seqscale.tables.matrix import Matrix, TablesError
 from seqscale.tables.runs import Reader, collect_extrapolation, collect_runs, collect_search
 
@@ -25,20 +26,25 @@ def collect(results: str | Path, matrix: Matrix, *, allow_missing: bool = False)
     search = collect_search(results, matrix, reader)
     lengths = collect_extrapolation(results, matrix, reader)
     bench = collect_bench(results, matrix, reader)
+    analyses = collect_analyses(results, matrix, reader)
     if reader.problems:
         raise TablesError(list(dict.fromkeys(reader.problems)))
     empty = as_table("history", [])
     pieces = [piece for piece in histories if len(piece)]
     history = with_types("history", pd.concat(pieces, ignore_index=True)) if pieces else empty
+    history = history[list(empty)]
+    points, fits = frontiers(as_table("runs", runs), history)
     return {
         "runs": as_table("runs", runs),
-        "history": history[list(empty)],
+        "history": history,
         "search": as_table("search", search),
         "bench": bench,
-        "analyses": collect_analyses(results, matrix, reader),
+        "analyses": analyses,
         "scaling": scaling(bench),
         "crossover": crossovers(bench, matrix),
         "extrapolation": as_table("extrapolation", lengths),
+        "frontier": points,
+        "frontier_fits": fits,
         "samples": as_table("samples", samples),
         "models": as_table("models", models),
         **{name: as_table(name, rows) for name, rows in labels.items()},

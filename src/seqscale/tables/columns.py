@@ -184,6 +184,30 @@ COLUMNS: dict[str, dict[str, str]] = {
         "status": TEXT,  # ok, out of memory, or out of range: the model has no positions for it
         "reason": TEXT,
     },
+    "frontier": {  # one model at several widths: a row per evaluation of each, mean over seeds
+        "experiment": TEXT,
+        "family": TEXT,
+        "model": TEXT,
+        "step": WHOLE,
+        "flops": NUMBER,
+        "valid_loss": NUMBER,
+        "seeds": WHOLE,
+        "on_frontier": YES_NO,  # no cheaper point of the family is as good
+    },
+    "frontier_fits": {  # loss = coefficient * flops ** exponent, fitted to the frontier of a family
+        "experiment": TEXT,
+        "family": TEXT,
+        "sizes": WHOLE,
+        "points": WHOLE,
+        "exponent": NUMBER,
+        "ci_low": NUMBER,
+        "ci_high": NUMBER,
+        "coefficient": NUMBER,
+        "r2": NUMBER,
+        "flops_min": NUMBER,
+        "flops_max": NUMBER,
+        "reason": TEXT,  # why there is no exponent
+    },
     "samples": {"experiment": TEXT, "model": TEXT, "seed": WHOLE, "prompt": TEXT, "text": TEXT},
     "models": {  # one row per experiment and model: the vocabulary of a corpus decides about `params`
         "model": TEXT,

@@ -4,6 +4,13 @@ Two parameter counts follow from the published FLOPs (factor x parameters x 8,19
 leaves open: 6.00e13 / 6 gives 1.22 million for the Transformer of six layers, 1.58e13 / 4 gives 0.48 million for
 Mamba of four. The Transformer here has 1,220,673, Mamba 483,649. They leave no room for positions or a last norm in
 Mamba, or for biases in the Transformer's queries, keys and values.
+
+What the counts leave open was tried, one seed each, 1,000 steps on Tiny Shakespeare (test loss, published in brackets):
+PyTorch's own start and no dropout give the Transformer of two layers 1.940 (1.9419) and Mamba 1.825 (1.8006); one block
+of self-attention gives 2.251 without and 2.225 with a norm (2.2619), so it has none; linear 2.508 (2.5040), MLP 2.508
+(2.5055). Mamba with PyTorch's start for delta's projection (`plain_delta`, as in mamba-minimal) learns as fast: a
+training loss of 1.51 against 1.50 after 200 steps. Mamba's run ends at 1.277 in training and 1.558 on the validation
+split: it overfits, and the last tenth of the text is hard, which is why a loss near 1.8 is no sign of a weak model.
 """
 
 from torch import Tensor, nn
@@ -60,8 +67,8 @@ class MLP(PublishedModel):
 class SelfAttention(PublishedModel):
     """Token and position embeddings, attention, logits; no feed-forward layer.
 
-    Odd: no residual connection around attention, so a token reaches the logits only through the average that
-    attention takes; scores scaled by the model's width (`WidthScaledAttention`).
+    Odd: no residual connection around the one attention block, so a token reaches the logits only through the average
+    that attention takes; scores scaled by the model's width (`WidthScaledAttention`).
     """
 
     flop_factor = 6.0
