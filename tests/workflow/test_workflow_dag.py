@@ -217,3 +217,20 @@ def test_snakemakes_own_report_works(finished: Pipeline) -> None:
 def test_lint_finds_nothing(finished: Pipeline) -> None:
     done = finished.run("--lint")
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_nothing_runs_beside_a_measurement_of_time(finished: Pipeline) -> None:
+    """Snakemake's own records: no job of the DAG overlaps a benchmark's time, other than counting operations."""
+    records = {}
+    for file in (finished.folder / ".snakemake/metadata").rglob("*"):
+        if file.is_file():
+            record = json.loads(file.read_text())
+            records[record["starttime"], record["endtime"], record["rule"], record.get("shellcmd")] = record
+    spans = sorted(records, key=lambda key: key[:2])
+    timed = [span for span in spans if span[2] == "bench" and "--suite flops" not in str(span[3])]
+    assert len(timed) > 8
+    assert len(spans) > 2 * len(timed)
+    for began, ended, _, command in timed:
+        # a record's end is taken when Snakemake notices it: a few milliseconds after the next may have been started
+        beside = [s for s in spans if s[3] != command and s[0] < ended - 0.2 and s[1] > began + 0.2]
+        assert not beside, f"{command} ran beside {beside[0]}"
