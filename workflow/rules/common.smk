@@ -15,6 +15,8 @@ from seqscale.claims import ClaimsError, load_claims
 from seqscale.config import ConfigError, Matrix, resolve
 from seqscale.data.check import check_corpora
 from seqscale.data.corpora import find_file
+from seqscale.layers import layer_mixers
+from seqscale.plugins import mixer_code
 from seqscale.provenance import code_digest
 from seqscale.reporting.catalog import FIGURES
 from seqscale.tables.columns import TABLES
@@ -53,14 +55,16 @@ def as_json(value):
 
 
 @functools.cache
-def code(script, *modules):
+def code(script, modules=()):
     """A digest of the code that a script runs; Snakemake does not see imported modules, its params it does."""
     return code_digest(ROOT / "src" / script, *modules)
 
 
 def mixer_module(model):
-    """The module with the mixer of a model: imported by name at run time, so no digest would find it by itself."""
-    return f"seqscale.mixers.{CONFIG.models[model]['mixer']}"
+    """The modules with a model's mixers: imported by name at run time, so no digest would find them by itself."""
+    return tuple(
+        root for mixer in layer_mixers(CONFIG.models[model]) for root in mixer_code(mixer)
+    )
 
 
 def dataset_of(wildcards):

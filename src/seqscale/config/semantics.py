@@ -27,31 +27,40 @@ def name_for_path(path: str) -> str:
 def check_models(config: "Config", problems: Problems) -> None:
     """Mixers exist, their options exist and have the right type, and the sizes fit."""
     for name, model in config.models.items():
-        mixer = model["mixer"]
-        if mixer not in mixers():
+        _check_mixer([name], model, problems)
+        for index, entry in enumerate(model.get("blocks", [])):
+            if "mixer" in entry or "mixer_options" in entry:
+                inherited = {k: v for k, v in model.items() if k != "mixer_options"}
+                _check_mixer([name, "blocks", index], {**inherited, "mixer_options": {}, **entry}, problems)
+
+
+def _check_mixer(place: list[Any], model: dict[str, Any], problems: Problems) -> None:
+    """One mixer and its options; `place` is the mapping that names them."""
+    mixer = model["mixer"]
+    if mixer not in mixers():
+        problems.add(
+            [*place, "mixer"],
+            f"there is no mixer '{mixer}'{nearest(mixer, mixers())} "
+            f"Allowed: {', '.join(mixers())} (the files in src/seqscale/mixers, and installed packages' entry points)",
+        )
+        return
+    try:
+        allowed = options(mixer)
+    except ValueError as error:
+        problems.add([*place, "mixer"], str(error))
+        return
+    for key, value in model["mixer_options"].items():
+        if key not in allowed:
+            choices = ", ".join(f"{k} ({t})" for k, t in allowed.items()) or "none"
             problems.add(
-                [name, "mixer"],
-                f"there is no mixer '{mixer}'{nearest(mixer, mixers())} "
-                f"Allowed: {', '.join(mixers())} (the files in src/seqscale/mixers)",
+                [*place, "mixer_options", key],
+                f"the mixer '{mixer}' has no option '{key}'{nearest(key, allowed)} Allowed: {choices}",
             )
-            continue
-        try:
-            allowed = options(mixer)
-        except ValueError as error:
-            problems.add([name, "mixer"], str(error))
-            continue
-        for key, value in model["mixer_options"].items():
-            if key not in allowed:
-                choices = ", ".join(f"{k} ({t})" for k, t in allowed.items()) or "none"
-                problems.add(
-                    [name, "mixer_options", key],
-                    f"the mixer '{mixer}' has no option '{key}'{nearest(key, allowed)} Allowed: {choices}",
-                )
-            elif not _fits(value, allowed[key]):
-                problems.add([name, "mixer_options", key], f"must be of type {allowed[key]}, not {value!r}")
-            elif allowed[key] == "int" and value < (0 if key == "dt_rank" else 1):
-                problems.add([name, "mixer_options", key], f"must be at least 1, not {value}")
-        _check_sizes(name, model, problems)
+        elif not _fits(value, allowed[key]):
+            problems.add([*place, "mixer_options", key], f"must be of type {allowed[key]}, not {value!r}")
+        elif allowed[key] == "int" and value < (0 if key == "dt_rank" else 1):
+            problems.add([*place, "mixer_options", key], f"must be at least 1, not {value}")
+    _check_sizes(place, model, problems)
 
 
 def _fits(value: Any, kind: str) -> bool:
@@ -59,7 +68,7 @@ def _fits(value: Any, kind: str) -> bool:
     return types is None or (isinstance(value, types) and (kind == "bool" or not isinstance(value, bool)))
 
 
-def _check_sizes(name: str, model: dict[str, Any], problems: Problems) -> None:
+def _check_sizes(place: list[Any], model: dict[str, Any], problems: Problems) -> None:
     """Widths of the mixers of this repository; other mixers check their own when they are built."""
     given, width = model["mixer_options"], model["d_model"]
     heads = given.get("n_heads", 4)
@@ -67,16 +76,16 @@ def _check_sizes(name: str, model: dict[str, Any], problems: Problems) -> None:
         if width % heads:
             divisors = [str(n) for n in range(1, width + 1) if width % n == 0]
             problems.add(
-                [name, "mixer_options", "n_heads"] if "n_heads" in given else [name, "d_model"],
+                [*place, "mixer_options", "n_heads"] if "n_heads" in given else [place[0], "d_model"],
                 f"{heads} heads do not divide d_model = {width}. Allowed for this width: {', '.join(divisors[:12])}",
             )
         elif given.get("rope") and (width // heads) % 2:
             problems.add(
-                [name, "mixer_options", "rope"], f"needs an even head width, not {width} / {heads} = {width // heads}"
+                [*place, "mixer_options", "rope"], f"needs an even head width, not {width} / {heads} = {width // heads}"
             )
     state = given.get("d_state", 16)
     if model["mixer"] == "lti_ssm" and isinstance(state, int) and state % 2:
-        problems.add([name, "mixer_options", "d_state"], f"must be even (conjugate pairs), not {state}")
+        problems.add([*place, "mixer_options", "d_state"], f"must be even (conjugate pairs), not {state}")
 
 
 def check_experiments(config: "Config", problems: Problems) -> None:

@@ -32,16 +32,19 @@ class LanguageModel(nn.Module):
         vocab_size: int,
         d_model: int,
         mixers: Sequence[Mixer],
-        channel_mixer: str = "none",
+        channel_mixer: str | Sequence[str] = "none",
         norm: str = "layernorm",
         context: int | None = None,
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
+        channels = [channel_mixer] * len(mixers) if isinstance(channel_mixer, str) else channel_mixer
         self.vocab_size, self.d_model = vocab_size, d_model
         self.embedding = nn.Embedding(vocab_size, d_model)
         self.positions = None if context is None else nn.Embedding(context, d_model)
-        self.blocks = nn.ModuleList(Block(mixer, channel_mixer, norm, dropout) for mixer in mixers)
+        self.blocks = nn.ModuleList(
+            Block(mixer, channel, norm, dropout) for mixer, channel in zip(mixers, channels, strict=True)
+        )
         self.norm = NORMS[norm](d_model)
         self.dropout = nn.Dropout(dropout)
         self._initialise()

@@ -21,6 +21,7 @@ from seqscale.data.batches import IGNORE, Batch, Dataset
 from seqscale.devices import resolve_device, resolve_precision
 from seqscale.files import write_json, write_text
 from seqscale.models import LanguageModel, ModelSpec, build
+from seqscale.plugins import mixer_code
 from seqscale.provenance import code_digest, digest, provenance
 from seqscale.training.checkpoint import Position, load_checkpoint, only_one, save_checkpoint, save_tensors
 from seqscale.training.evaluation import autocast, evaluate_split
@@ -53,7 +54,7 @@ def train(run: dict[str, Any], data_folder: str | Path, work: str | Path, out: s
     device = resolve_device(run["device"])
     _be_deterministic(device)
     data = open_dataset(data_folder)
-    roots = (__name__, f"seqscale.mixers.{run['model']['mixer']}")
+    roots = (__name__, *(root for mixer in ModelSpec.from_dict(run["model"]).mixers() for root in mixer_code(mixer)))
     about_data = {k: v for k, v in data.meta.items() if k not in ("provenance", "title", "licence", "origin")}
     machine = {
         "torch": torch.__version__,
