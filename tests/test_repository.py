@@ -35,6 +35,7 @@ ALLOWED = {
     "training": GROUND | {"data", "devices", "mixers", "models", "plugins"},
     "benchmarks": GROUND | {"devices", "kernels", "mixers", "models"},
     "checks": {"benchmarks", "mixers"},
+    "hub": GROUND | {"data", "mixers", "models", "training"},
     "tables": GROUND,
     "claims": GROUND | {"tables"},
     "reporting": GROUND,

@@ -63,7 +63,9 @@ def code(script, modules=()):
 def mixer_module(model):
     """The modules with a model's mixers: imported by name at run time, so no digest would find them by itself."""
     return tuple(
-        root for mixer in layer_mixers(CONFIG.models[model]) for root in mixer_code(mixer)
+        root
+        for mixer in layer_mixers(CONFIG.models[model])
+        for root in mixer_code(mixer)
     )
 
 

@@ -2,6 +2,7 @@
 
 import torch
 from torch import Tensor
+from torch.autograd.gradcheck import GradcheckError
 from torch.func import functional_call
 
 from seqscale.checks.case import Case, CheckFailed, start, tokens
@@ -22,7 +23,7 @@ def gradients(case: Case, pieces: bool = False) -> None:
 
     try:
         torch.autograd.gradcheck(run, (x, *mixer.parameters()), fast_mode=True)
-    except torch.autograd.gradcheck.GradcheckError as error:
+    except GradcheckError as error:
         through = " through the carried state" if pieces else ""
         raise CheckFailed(f"gradients{through} differ from finite differences: {error}") from error
 

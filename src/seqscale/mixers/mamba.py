@@ -32,6 +32,8 @@ class Mamba(Mixer):
         expand: d_inner / d_model.
         dt_rank: rank of delta's projection; 0 means ceil(d_model / 16), the paper's choice.
         dt_min, dt_max: delta starts log-uniform in this range (seconds have no meaning here: tokens^-1).
+        bias: biases in in_proj and out_proj (the published models have none).
+        conv_bias: a bias in the convolution.
     """
 
     def __init__(
@@ -44,16 +46,18 @@ class Mamba(Mixer):
         dt_rank: int = 0,
         dt_min: float = 1e-3,
         dt_max: float = 1e-1,
+        bias: bool = False,
+        conv_bias: bool = True,
     ) -> None:
         super().__init__(d_model)
         self.d_state, self.d_conv, self.d_inner = d_state, d_conv, expand * d_model
         self.dt_rank = dt_rank or math.ceil(d_model / 16)
 
-        self.in_proj = Linear(d_model, 2 * self.d_inner, bias=False)
-        self.conv = nn.Conv1d(self.d_inner, self.d_inner, d_conv, groups=self.d_inner)
+        self.in_proj = Linear(d_model, 2 * self.d_inner, bias=bias)
+        self.conv = nn.Conv1d(self.d_inner, self.d_inner, d_conv, groups=self.d_inner, bias=conv_bias)
         self.x_proj = Linear(self.d_inner, self.dt_rank + 2 * d_state, bias=False)
         self.dt_proj = Linear(self.dt_rank, self.d_inner)
-        self.out_proj = Linear(self.d_inner, d_model, bias=False)
+        self.out_proj = Linear(self.d_inner, d_model, bias=bias)
         self.out_proj.residual_output = True  # type: ignore[assignment]
 
         self.A_log = nn.Parameter(torch.arange(1, d_state + 1, dtype=torch.float32).log().repeat(self.d_inner, 1))
@@ -73,6 +77,17 @@ class Mamba(Mixer):
         return delta, B, C, -torch.exp(self.A_log)
 
     def mix(self, x: Tensor, state: State | None) -> tuple[Tensor, State | None]:
+        return self._mix(x, state, None)
+
+    def mix_masked(self, x: Tensor, state: State | None, mask: Tensor) -> tuple[Tensor, State | None]:
+        """Padded tokens enter neither the convolution nor the scan: their rows are zero before each.
+
+        As published models are run: with `bias`, in_proj's bias is still in the convolution's window of the first
+        tokens after the padding.
+        """
+        return self._mix(x * mask.unsqueeze(-1).to(x.dtype), state, mask)
+
+    def _mix(self, x: Tensor, state: State | None, mask: Tensor | None) -> tuple[Tensor, State | None]:
         x, z = self.in_proj(x).chunk(2, dim=-1)
         x, conv_state = causal_conv1d(
             x,
@@ -81,6 +96,8 @@ class Mamba(Mixer):
             None if state is None else state["conv"],
             activation="silu",
         )
+        if mask is not None:
+            x = x * mask.unsqueeze(-1).to(x.dtype)
         delta, B, C, A = self._select(x)
         y, ssm_state = selective_scan(
             x,
@@ -104,7 +121,8 @@ class Mamba(Mixer):
             return y, {"conv": following[0][0], "ssm": following[0][1]}
         x, z = self.in_proj(x).chunk(2, dim=-1)
         window = torch.cat([state["conv"].to(x.dtype), x.unsqueeze(1)], dim=1)
-        x = F.silu(torch.einsum("bkc,ck->bc", window, self.conv.weight.squeeze(1)) + self.conv.get_parameter("bias"))
+        x = torch.einsum("bkc,ck->bc", window, self.conv.weight.squeeze(1))
+        x = F.silu(x if self.conv.bias is None else x + self.conv.bias)
         delta, B, C, A = self._select(x)
         y, ssm_state = selective_state_step(
             state["ssm"], x, delta, A, B, C, D=self.D, z=z, delta_bias=self.dt_proj.bias, delta_softplus=True

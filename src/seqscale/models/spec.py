@@ -48,7 +48,7 @@ def build(spec: ModelSpec, vocab_size: int, context: int) -> LanguageModel:
         context: longest sequence, used only by learned positions.
     """
     layers = spec.layers()
-    return LanguageModel(
+    model = LanguageModel(
         vocab_size=vocab_size,
         d_model=spec.d_model,
         mixers=[get(layer.mixer)(spec.d_model, **layer.options) for layer in layers],
@@ -57,3 +57,5 @@ def build(spec: ModelSpec, vocab_size: int, context: int) -> LanguageModel:
         context=context if spec.positions == "learned" else None,
         dropout=spec.dropout,
     )
+    model.spec = spec
+    return model
