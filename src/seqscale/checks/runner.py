@@ -10,7 +10,7 @@ import torch
 
 from seqscale.checks import costs, numerics, sequence
 from seqscale.checks.case import Case, CheckFailed
-from seqscale.mixers import get
+from seqscale.mixers import Mixer, get
 
 
 @dataclass(frozen=True)
@@ -59,18 +59,21 @@ CHECKS = (
           (*_with(costs.state_bytes, *({"length": n, "dtype": d, "steps": s} for n in (1, 8)
                                        for d in (torch.float32, torch.float64) for s in (False, True))),
            costs.state_bytes_bfloat16)),
-    Check("flops", "flops() is what PyTorch counts, forward and backward",
+    Check("flops", "flops() is what PyTorch counts",
           _with(costs.flops, {"batch": 2, "length": 11}, {"batch": 1, "length": 64}, {"batch": 3, "length": 1})),
 )  # fmt: skip
 
 
 def check_mixer(
-    mixer: str, d_model: int | None = None, options: Mapping[str, Any] | None = None, only: str | None = None
+    mixer: str | type[Mixer],
+    d_model: int | None = None,
+    options: Mapping[str, Any] | None = None,
+    only: str | None = None,
 ) -> Iterator[Outcome]:
     """Try a mixer, check by check.
 
     Args:
-        mixer: its name. d_model: one width; None for `cases_of` the mixer. options: as in `mixer_options`.
+        mixer: its name, or the class. d_model: one width; None for those of `cases_of`. options: as `mixer_options`.
         only: the name of one check.
 
     Raises:
@@ -84,15 +87,17 @@ def check_mixer(
                 yield run_check(check, case)
 
 
-def cases_of(mixer: str, d_model: int | None, options: Mapping[str, Any]) -> list[Case]:
+def cases_of(mixer: str | type[Mixer], d_model: int | None, options: Mapping[str, Any]) -> list[Case]:
     """The case of a given width, or one of a round and one of an odd width (where the mixer takes such a one).
 
     Raises:
         ValueError: the options have names or types that the mixer does not know, or it refuses the width.
     """
-    known = [p.name for p in inspect.signature(get(mixer)).parameters.values() if p.kind is p.KEYWORD_ONLY]
+    made = get(mixer) if isinstance(mixer, str) else mixer
+    known = [p.name for p in inspect.signature(made).parameters.values() if p.kind is p.KEYWORD_ONLY]
     if unknown := [key for key in options if key not in known]:
-        raise ValueError(f"the mixer {mixer!r} has no option {unknown[0]!r}; it has {', '.join(known) or 'none'}")
+        name = getattr(mixer, "__name__", mixer)
+        raise ValueError(f"the mixer {name!r} has no option {unknown[0]!r}; it has {', '.join(known) or 'none'}")
     round_one = Case(mixer, 16 if d_model is None else d_model, options)
     round_one.make()
     if d_model is not None:
