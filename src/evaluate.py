@@ -1,7 +1,8 @@
 #!/usr/bin/env python
 """Evaluate a trained run over the whole validation and test splits, once, and write metrics.json.
 
-Text: loss (nats per token), perplexity, bits per character, and a sample. Tasks with answers: loss and accuracy.
+Text: loss (nats per token), perplexity, bits per character, and a sample. Tasks with answers: loss and accuracy, where
+the task has `extrapolation` also at other lengths than the one trained at.
 A run that diverged or ran out of memory gets a metrics.json that says so, without numbers.
 """
 
@@ -12,12 +13,12 @@ import torch
 
 from seqscale.cli import main, parser
 from seqscale.data import open_dataset
-from seqscale.data.batches import SPLITS, TextDataset
+from seqscale.data.batches import SPLITS, SyntheticDataset, TextDataset
 from seqscale.devices import resolve_device, resolve_precision
 from seqscale.files import read_json, write_json
 from seqscale.models import ModelSpec, build
 from seqscale.provenance import digest, provenance
-from seqscale.training import evaluate_split, metrics, sample_text
+from seqscale.training import evaluate_lengths, evaluate_split, metrics, sample_text
 from seqscale.training.checkpoint import load_tensors
 
 
@@ -40,6 +41,8 @@ def evaluate(folder: Path, data_folder: str, prompt: str | None, length: int) ->
     sample = None
     if prompt and isinstance(data, TextDataset):
         sample = {"prompt": prompt, "text": sample_text(model, data.tokenizer, prompt, length, run["seed"])}
+    if isinstance(data, SyntheticDataset) and data.long_lengths:
+        result["lengths"] = evaluate_lengths(model, data, device, precision)
     return {**result, "sample": sample, "provenance": {**origin, "data_sha256": data.meta.get("sha256")}}
 
 

@@ -30,9 +30,10 @@ ALLOWED = {
     "devices": set(),
     "data": GROUND,
     "kernels": set(),
-    "mixers": {"kernels", "plugins"},
+    "systems": set(),
+    "mixers": {"kernels", "plugins", "systems"},
     "models": {"mixers", "layers"},
-    "training": GROUND | {"data", "devices", "mixers", "models", "plugins"},
+    "training": GROUND | {"data", "devices", "mixers", "models"},
     "benchmarks": GROUND | {"devices", "kernels", "mixers", "models"},
     "checks": {"benchmarks", "mixers"},
     "commands": GROUND | {"benchmarks", "checks", "devices", "hub", "mixers"},  # each loads what it needs, when asked
@@ -42,17 +43,8 @@ ALLOWED = {
     "claims": GROUND | {"tables"},
     "reporting": GROUND,
 }
-TORCH_FREE = {"plugins", "layers"} | {
-    "config",
-    "files",
-    "stats",
-    "provenance",
-    "cli",
-    "data",
-    "tables",
-    "claims",
-    "reporting",
-}
+TORCH_FREE = {"systems", "config", "files", "stats", "provenance", "cli", "data", "tables", "claims", "reporting"}
+TORCH_FREE |= {"plugins", "layers"}
 
 
 def imports(file: Path) -> set[str]:

@@ -68,6 +68,10 @@ def test_every_suite_measures_every_model(suite: str, model: str, device: str) -
         ("decode", "mamba", "recurrence"),
         ("prefill", "lti_ssm", "fft"),
         ("decode", "lti_ssm", "recurrence"),
+        ("prefill", "s4", "fft"),
+        ("decode", "s4", "recurrence"),
+        ("prefill", "mamba2", "matmul"),
+        ("decode", "mamba2", "recurrence"),
         ("prefill", "mlp", "torch"),
     ],
 )

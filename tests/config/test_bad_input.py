@@ -128,6 +128,22 @@ CASES: dict[str, tuple[Callable[[Values], None], list[str]]] = {
         ["transformer_pp", "even head width"],
     ),
     "odd complex state": (at("models", value={"lti_ssm": {"mixer_options": {"d_state": 7}}}), ["d_state", "even"]),
+    "odd S4 state": (
+        at("models", value={"s4": {"mixer_options": {"d_state": 7}}}),
+        ["s4.mixer_options.d_state", "even"],
+    ),
+    "unknown start of S4": (
+        at("models", value={"s4": {"mixer_options": {"init": "leg"}}}),
+        ["s4.mixer_options.init", "did you mean 'legs'?"],
+    ),
+    "heads of Mamba-2": (
+        at("models", value={"mamba2": {"mixer_options": {"d_head": 48}}}),
+        ["mamba2.mixer_options.d_head", "heads of width 48 do not divide d_inner = expand * d_model = 128", "64"],
+    ),
+    "groups of Mamba-2": (
+        at("models", value={"mamba2": {"mixer_options": {"n_groups": 3}}}),
+        ["mamba2.mixer_options.n_groups", "3 groups do not divide the 8 heads"],
+    ),
     "dropout of one": (at("models", value={"mamba": {"dropout": 1.0}}), ["mamba.dropout", "less than 1"]),
     "unknown norm": (at("models", value={"mamba": {"norm": "rms_norm"}}), ["mamba.norm", "did you mean 'rmsnorm'?"]),
     "unknown device": (at("compute", "device", value="gpu"), ["compute.device", "Allowed: auto, cpu, cuda"]),

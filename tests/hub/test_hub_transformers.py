@@ -77,7 +77,7 @@ def edit(folder: Path, **changes: Any) -> None:
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"model_type": "rwkv"}, "model_type = 'rwkv'; this package reads mamba, gpt2, llama"),
+        ({"model_type": "rwkv"}, "model_type = 'rwkv'; this package reads mamba, mamba2, gpt2, llama"),
         ({"hidden_act": "gelu"}, "hidden_act = 'gelu'; this package computes silu, swish only"),
         ({"hidden_size": "absent"}, r"config\.json lacks 'hidden_size'"),
         ({"state_size": 3}, r"mixer\.A_log is \(16, 16\), expected \(16, 3\)"),

@@ -35,6 +35,23 @@ CASES: dict[str, tuple[str, int, dict[str, Any]]] = {
     "lti_ssm-smallest": ("lti_ssm", 3, {"d_state": 2, "expand": 1}),
     "lti_ssm-odd": ("lti_ssm", 5, {"d_state": 6, "expand": 3, "dt_min": 0.01, "dt_max": 1.0}),
     "mamba-smallest": ("mamba", 1, {"d_state": 1, "d_conv": 1, "expand": 1}),
+    "s4-smallest": ("s4", 3, {"d_state": 2, "expand": 1}),
+    "s4-random-odd": ("s4", 5, {"d_state": 6, "expand": 3, "init": "random", "dt_min": 0.01, "dt_max": 1.0}),
+    "lti_ssm-legs-bilinear": ("lti_ssm", 5, {"d_state": 6, "init": "legs", "discretisation": "bilinear"}),
+    "lti_ssm-random": ("lti_ssm", 5, {"d_state": 6, "init": "random"}),
+    "mamba2-smallest": ("mamba2", 1, {"d_state": 1, "d_conv": 1, "expand": 1, "d_head": 1}),
+    "mamba2-groups-odd": (
+        "mamba2",
+        6,
+        {"d_state": 5, "d_conv": 3, "expand": 2, "d_head": 3, "n_groups": 2, "chunk": 4},
+    ),
+    "mamba-bare": ("mamba", 5, {"d_state": 3, "conv": False, "gate": False, "a_init": "constant"}),
+    "mamba-lti-bare": (
+        "mamba",
+        5,
+        {"d_state": 3, "conv": False, "gate": False, "a_init": "random", "selective_delta": False}
+        | {"selective_b": False, "selective_c": False},
+    ),
     "mamba-odd": ("mamba", 7, {"d_state": 5, "d_conv": 3, "expand": 3, "dt_rank": 2}),
 }
 
@@ -77,12 +94,15 @@ def test_only_a_cache_grows(case: Case) -> None:
 
 def test_flops_of_parts_add_up(case: Case) -> None:
     mixer = case.make()
-    assert mixer.flops(3, 8) == 3 * mixer.flops(1, 8) or case.mixer == "lti_ssm"  # its kernel is shared by the batch
-    if case.mixer != "lti_ssm":  # a transform of the whole is not the sum of transforms of parts
+    shared = case.mixer in ("lti_ssm", "s4")  # the batch shares their kernel
+    assert mixer.flops(3, 8) == 3 * mixer.flops(1, 8) or shared
+    if not shared and case.mixer != "mamba2":  # a transform, or chunks, of the whole are not the sum of those of parts
         assert mixer.flops(2, 5) + mixer.flops(2, 6, context=5) == mixer.flops(2, 11)
 
 
-@pytest.mark.parametrize("name", [name for name, case in CASES.items() if case[0] in ("linear", "mlp", "mamba")])
+@pytest.mark.parametrize(
+    "name", [name for name, case in CASES.items() if case[0] in ("linear", "mlp", "mamba", "mamba2")]
+)
 def test_flops_are_what_pytorch_counts(name: str) -> None:
     """Exactly, for what is made of counted operations; transforms, fused LSTMs and causal attention are not."""
     mixer = Case(*CASES[name]).make()

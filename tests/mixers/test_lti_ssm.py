@@ -13,7 +13,7 @@ from seqscale.mixers.lti_ssm import LTISSM, real_fft_flops
 def test_initialisation_is_s4d_lin() -> None:
     torch.manual_seed(0)
     mixer = LTISSM(32, d_state=16)
-    decay, gain, C = mixer._discretise()
+    decay, gain, C = mixer.discrete()
     dt = mixer.log_dt.exp()
     assert 1e-3 * 0.9999 <= dt.min() <= dt.max() <= 1e-1 * 1.0001
     A = decay / dt[:, None]

@@ -200,3 +200,16 @@ def test_script_writes_tables_and_tells_of_failed_runs(results, tmp_path, capsys
     assert script.main([*arguments, "--allow-missing"]) == 0
     assert "text/mamba/seed1: missing" in capsys.readouterr().out
     assert (tmp_path / "out/scaling.parquet").is_file()
+
+
+def test_lengths_beyond_the_trained_one_are_rows_of_extrapolation(results):
+    assert gather(results)["extrapolation"].empty, "most tasks are tested at their own length alone"
+    lengths = [
+        {"length": 128, "status": "ok", "reason": "", "accuracy": 0.75, "loss": 0.5, "tokens": 64},
+        {"length": 4096, "status": "out of range", "reason": "the model has 128 learned positions"},
+    ]
+    edit_json(results / "runs/text/mamba/seed2/metrics.json", lengths=lengths)
+    table = gather(results)["extrapolation"]
+    assert list(table["length"]) == [128, 4096] and set(table["train_length"]) == {128}
+    assert table.iloc[0]["accuracy"] == 0.75 and table.iloc[0]["answers"] == 64 and table.iloc[0]["seed"] == 2
+    assert math.isnan(table.iloc[1]["accuracy"]) and table.iloc[1]["status"] == "out of range"

@@ -26,7 +26,7 @@ _SEEN: dict[str, str | None] = {
     "aten::_fft_r2c": "fft",
 }
 # Where none of them was seen: what the mixer does in plain operations.
-_PLAIN = {"attention": "math", "lstm": "native", "lti_ssm": "recurrence", "mamba": "recurrence"}
+_PLAIN = {"attention": "math", "lstm": "native"} | dict.fromkeys(("lti_ssm", "s4", "mamba", "mamba2"), "recurrence")
 
 _GPU_ATTENTION = (SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from seqscale.config import semantics
+from seqscale.config import semantics, tasks
 from seqscale.config.errors import Problems, Source
 from seqscale.config.schema import check, numbers, schema
 from seqscale.provenance import digest
@@ -136,8 +136,8 @@ def _with_defaults(values: dict[str, Any], datasets: Mapping[str, Mapping[str, A
     result = merged({"data": {"mirror": None}, "compute": COMPUTE, "models": {}, "datasets": {}}, values)
     for name, experiment in result["experiments"].items():
         dataset = datasets.get(experiment["dataset"], {})
-        if dataset.get("kind") == "selective_copying":
-            experiment.setdefault("context", dataset["length"] + dataset["n_data"])
+        if tasks.is_generated(dataset):
+            experiment.setdefault("context", tasks.total_length(dataset))
         every = max(1, experiment["steps"] // 7)
         defaults = {
             "title": name,

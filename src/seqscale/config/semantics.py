@@ -4,11 +4,20 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from seqscale.config import tasks
 from seqscale.config.errors import Problems, nearest
 from seqscale.config.mixer_options import mixers, options
 
 if TYPE_CHECKING:
     from seqscale.config.load import Config
+
+# What options of text may say; the mixers themselves refuse anything else, but only when a run starts.
+CHOICES: dict[tuple[str, str], tuple[str, ...]] = {
+    ("lti_ssm", "init"): ("lin", "inv", "legs", "random"),
+    ("lti_ssm", "discretisation"): ("zoh", "bilinear"),
+    ("s4", "init"): ("legs", "random"),
+    ("mamba", "a_init"): ("lin", "constant", "random"),
+}
 
 PYTHON_TYPES: dict[str, tuple[type, ...]] = {"int": (int,), "float": (int, float), "bool": (bool,), "str": (str,)}
 
@@ -58,6 +67,9 @@ def _check_mixer(place: list[Any], model: dict[str, Any], problems: Problems) ->
             )
         elif not _fits(value, allowed[key]):
             problems.add([*place, "mixer_options", key], f"must be of type {allowed[key]}, not {value!r}")
+        elif value not in (words := CHOICES.get((mixer, key), (value,))):
+            near = f"'{value}' is not allowed{nearest(value, words)} Allowed: {', '.join(words)}"
+            problems.add([*place, "mixer_options", key], near)
         elif allowed[key] == "int" and value < (0 if key == "dt_rank" else 1):
             problems.add([*place, "mixer_options", key], f"must be at least 1, not {value}")
     _check_sizes(place, model, problems)
@@ -84,8 +96,20 @@ def _check_sizes(place: list[Any], model: dict[str, Any], problems: Problems) ->
                 [*place, "mixer_options", "rope"], f"needs an even head width, not {width} / {heads} = {width // heads}"
             )
     state = given.get("d_state", 16)
-    if model["mixer"] == "lti_ssm" and isinstance(state, int) and state % 2:
+    if model["mixer"] in ("lti_ssm", "s4") and isinstance(state, int) and state % 2:
         problems.add([*place, "mixer_options", "d_state"], f"must be even (conjugate pairs), not {state}")
+    inner, head, groups = width * given.get("expand", 2), given.get("d_head", 64), given.get("n_groups", 1)
+    if model["mixer"] == "mamba2" and all(isinstance(n, int) and n > 0 for n in (inner, head, groups)):
+        if inner % head:
+            widths = ", ".join(str(n) for n in range(1, inner + 1) if inner % n == 0)
+            problems.add(
+                [*place, "mixer_options", "d_head"] if "d_head" in given else [place[0], "d_model"],
+                f"heads of width {head} do not divide d_inner = expand * d_model = {inner}. Allowed: {widths}",
+            )
+        elif inner // head % groups:
+            problems.add(
+                [*place, "mixer_options", "n_groups"], f"{groups} groups do not divide the {inner // head} heads"
+            )
 
 
 def check_experiments(config: "Config", problems: Problems) -> None:
@@ -123,13 +147,10 @@ def _unknown(kind: str, word: str, known: Any, file: str) -> str:
 def _check_context(config: "Config", experiment: dict[str, Any], place: list[Any], problems: Problems) -> None:
     dataset = config.datasets[experiment["dataset"]]
     context = experiment.get("context")
-    if dataset["kind"] == "selective_copying":
-        total = dataset["length"] + dataset["n_data"]
-        if dataset["n_data"] > dataset["length"]:
-            problems.add(
-                [experiment["dataset"], "n_data"],
-                f"{dataset['n_data']} tokens do not fit in {dataset['length']} positions",
-            )
+    if tasks.is_generated(dataset):
+        total = tasks.total_length(dataset)
+        if trouble := tasks.misfit(dataset):
+            problems.add([experiment["dataset"], trouble[0]], trouble[1])
         if context != total:
             problems.add(
                 [*place, "context"],

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from seqscale.data.splits import SPLITS
-from seqscale.data.synthetic import IGNORE, SelectiveCopying
+from seqscale.data.synthetic import IGNORE, at_length, make_task
 from seqscale.data.tokenizers import CharacterTokenizer
 from seqscale.files import read_json, sha256_of
 
@@ -99,7 +99,7 @@ class SyntheticDataset:
 
     def __init__(self, meta: dict[str, Any]) -> None:
         self.meta = meta
-        self.task = SelectiveCopying(**meta["parameters"])
+        self.task = make_task({"kind": meta["kind"], **meta["parameters"]})
 
     @property
     def vocab_size(self) -> int:
@@ -117,6 +117,17 @@ class SyntheticDataset:
         stream, count = {"valid": 0, "test": 1}[split], self.meta["examples"][split]
         for start in range(0, count, batch):
             yield Batch(*self.task.examples(stream, start, min(batch, count - start)))
+
+    @property
+    def long_lengths(self) -> list[int]:
+        """The lengths at which the task is also tested; none for most tasks."""
+        return sorted((self.meta.get("extrapolation") or {}).get("lengths", ()))
+
+    def long_batches(self, length: int, batch: int) -> Iterator[Batch]:
+        """The test at another length, from the test's stream."""
+        task, count = at_length(self.task, length), self.meta["extrapolation"]["examples"]
+        for start in range(0, count, batch):
+            yield Batch(*task.examples(1, start, min(batch, count - start)))
 
 
 def open_dataset(folder: str | Path) -> TextDataset | SyntheticDataset:

@@ -3,9 +3,10 @@
 from pathlib import Path
 from typing import Any
 
+from seqscale.config.tasks import is_generated, parameters
 from seqscale.data.corpora import load
 from seqscale.data.splits import check_text
-from seqscale.data.synthetic import SelectiveCopying
+from seqscale.data.synthetic import make_task
 from seqscale.data.tokenizers import CharacterTokenizer
 from seqscale.files import atomic_write, sha256_of, write_json
 from seqscale.provenance import provenance
@@ -30,8 +31,8 @@ def prepare(name: str, spec: dict[str, Any], out: str | Path, mirror: str | None
         "licence": spec.get("licence", ""),
         "provenance": provenance(),
     }
-    if spec["kind"] == "selective_copying":
-        task = SelectiveCopying(spec["length"], spec["n_data"], spec["vocab"])
+    if is_generated(spec):
+        task = make_task(spec)
         examples = {"valid": spec["valid_examples"], "test": spec["test_examples"]}
         write_json(
             out / "meta.json",
@@ -39,9 +40,10 @@ def prepare(name: str, spec: dict[str, Any], out: str | Path, mirror: str | None
             | {
                 "task": "answers",
                 "vocab_size": task.vocab_size,
-                "parameters": {"length": task.length, "n_data": task.n_data, "vocab": task.vocab},
+                "parameters": parameters(spec),
+                "extrapolation": spec.get("extrapolation"),
                 "examples": examples,
-                "tokens": {split: count * task.n_data for split, count in examples.items()} | {"train": None},
+                "tokens": {split: count * task.answers for split, count in examples.items()} | {"train": None},
                 "characters": None,
                 "sha256": None,
             },

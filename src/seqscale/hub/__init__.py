@@ -3,7 +3,7 @@
     model = from_pretrained("state-spaces/mamba-130m-hf")     # or a folder
     save_pretrained(model, "folder")                          # AutoModelForCausalLM.from_pretrained("folder") opens it
 
-Families: Mamba, and what this package's other models are called there: GPT-2 (transformer), Llama (transformer_pp).
+Families: Mamba, Mamba-2, GPT-2 (which is `transformer` here) and Llama (`transformer_pp`).
 Weights are read from safetensors alone: nothing is unpickled.
 """
 

@@ -14,11 +14,12 @@ from seqscale.hub.files import CheckpointError, find, read_config, read_weights
 from seqscale.hub.gpt2 import GPT2
 from seqscale.hub.llama import Llama
 from seqscale.hub.mamba import Mamba
+from seqscale.hub.mamba2 import Mamba2
 from seqscale.mixers import get
 from seqscale.models import LanguageModel
 from seqscale.models.spec import ModelSpec
 
-FAMILIES: tuple[Family, ...] = (Mamba(), GPT2(), Llama())
+FAMILIES: tuple[Family, ...] = (Mamba(), Mamba2(), GPT2(), Llama())
 
 
 def from_pretrained(

@@ -112,7 +112,7 @@ _noted: dict[str, str] | None = None
 
 
 def note(operation: str, implementation: str) -> None:
-    """To be called by a kernel that goes past PyTorch's dispatcher, where no mode or profiler sees it."""
+    """To be called by a kernel that no mode or profiler would see: past PyTorch's dispatcher, or of its operations."""
     if _noted is not None:
         _noted[operation] = implementation
 

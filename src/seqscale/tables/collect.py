@@ -8,7 +8,7 @@ from seqscale.files import write_table
 from seqscale.tables.bench import collect_bench, scaling
 from seqscale.tables.columns import TABLES, as_table, with_types
 from seqscale.tables.matrix import Matrix, TablesError
-from seqscale.tables.runs import Reader, collect_runs, collect_search
+from seqscale.tables.runs import Reader, collect_extrapolation, collect_runs, collect_search
 
 
 def collect(results: str | Path, matrix: Matrix, *, allow_missing: bool = False) -> dict[str, pd.DataFrame]:
@@ -21,6 +21,7 @@ def collect(results: str | Path, matrix: Matrix, *, allow_missing: bool = False)
     reader = Reader(allow_missing)
     runs, histories, samples, models = collect_runs(results, matrix, reader)
     search = collect_search(results, matrix, reader)
+    lengths = collect_extrapolation(results, matrix, reader)
     bench = collect_bench(results, matrix, reader)
     if reader.problems:
         raise TablesError(list(dict.fromkeys(reader.problems)))
@@ -33,6 +34,7 @@ def collect(results: str | Path, matrix: Matrix, *, allow_missing: bool = False)
         "search": as_table("search", search),
         "bench": bench,
         "scaling": scaling(bench),
+        "extrapolation": as_table("extrapolation", lengths),
         "samples": as_table("samples", samples),
         "models": as_table("models", models),
     }

@@ -125,6 +125,18 @@ COLUMNS: dict[str, dict[str, str]] = {
         "method": TEXT,
         "reason": TEXT,  # why there is no exponent
     },
+    "extrapolation": {  # one row per run and length; the length trained at is `context` of the runs table
+        "experiment": TEXT,
+        "model": TEXT,
+        "seed": WHOLE,
+        "length": WHOLE,
+        "train_length": WHOLE,
+        "accuracy": NUMBER,  # a share, 0 to 1
+        "loss": NUMBER,
+        "answers": WHOLE,
+        "status": TEXT,  # ok, out of memory, or out of range: the model has no positions for it
+        "reason": TEXT,
+    },
     "samples": {"experiment": TEXT, "model": TEXT, "seed": WHOLE, "prompt": TEXT, "text": TEXT},
     "models": {  # one row per experiment and model: the vocabulary of a corpus decides about `params`
         "model": TEXT,

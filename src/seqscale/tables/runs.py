@@ -106,6 +106,23 @@ def collect_runs(results: Path, matrix: Matrix, reader: Reader) -> tuple[Rows, l
     return runs, histories, samples, list(models.values())
 
 
+def collect_extrapolation(results: Path, matrix: Matrix, reader: Reader) -> Rows:
+    """Rows of extrapolation: every length at which a run was tested beyond its own, from its metrics.json."""
+    rows: Rows = []
+    for key in matrix.runs:
+        files = [key.folder(results) / name for name in ("metrics.json", "summary.json")]
+        if not all(file.is_file() for file in files):  # collect_runs has told of it
+            continue
+        metrics, summary = (reader.json(f, k) for f, k in zip(files, (("status",), ("config",)), strict=True))
+        if metrics is None or summary is None:
+            continue
+        for entry in metrics.get("lengths") or ():
+            row = {name: entry.get(name) for name in ("length", "status", "reason")}
+            row |= {"train_length": summary["config"].get("context"), "answers": entry.get("tokens")}
+            rows.append({**_identity(key), **row, **{n: _number(entry.get(n)) for n in ("accuracy", "loss")}})
+    return rows
+
+
 def collect_search(results: Path, matrix: Matrix, reader: Reader) -> Rows:
     """Rows of search: every learning rate tried, with the chosen one marked."""
     rows: Rows = []

@@ -2,13 +2,14 @@
 
 import contextlib
 import math
+from collections.abc import Iterable
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-from seqscale.data.batches import IGNORE, Dataset
+from seqscale.data.batches import IGNORE, Batch, Dataset
 
 EVAL_TOKENS = 4096  # per batch: enough to keep a core busy, little enough for any memory
 
@@ -29,10 +30,16 @@ def evaluate_split(
     Returns:
         loss (nats per target), accuracy (share of targets hit), tokens (targets seen).
     """
+    return score(model, data.eval_batches(split, max(1, EVAL_TOKENS // context), context), device, precision)
+
+
+@torch.inference_mode()
+def score(model: nn.Module, batches: Iterable[Batch], device: torch.device, precision: str) -> dict[str, float]:
+    """Run a model over batches; what `evaluate_split` returns."""
     was_training = model.training
     model.eval()
     loss, hits, count = 0.0, 0, 0
-    for piece in data.eval_batches(split, max(1, EVAL_TOKENS // context), context):
+    for piece in batches:
         inputs, targets = (torch.from_numpy(x).to(device) for x in (piece.inputs, piece.targets))
         with autocast(device, precision):
             logits = model(inputs)

@@ -73,7 +73,7 @@ def _be_deterministic(device: torch.device) -> None:
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # it only costs time
 
 
-def _is_out_of_memory(error: BaseException) -> bool:
+def is_out_of_memory(error: BaseException) -> bool:
     """On a GPU PyTorch has an exception for it, mostly; on a CPU only words."""
     words = ("can't allocate memory", "not enough memory", "out of memory", "ALLOC_FAILED")
     return isinstance(error, torch.OutOfMemoryError | MemoryError) or any(word in str(error) for word in words)
@@ -183,7 +183,7 @@ class _Run:
         except Diverged as error:
             status, reason = "diverged", str(error)
         except (RuntimeError, MemoryError) as error:
-            if not _is_out_of_memory(error):
+            if not is_out_of_memory(error):
                 raise
             first_line = (str(error).splitlines() or [type(error).__name__])[0]
             status, reason = "out of memory", f"after step {self.position.step}: {first_line}"
