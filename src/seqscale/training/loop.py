@@ -63,6 +63,7 @@ def train(run: dict[str, Any], data_folder: str | Path, work: str | Path, out: s
     }
     identity = digest({"run": run, "code": code_digest(*roots), "data": about_data, "machine": machine})
     with only_one(work):
+        write_json(work / "run.json", run)  # for those who look on
         return _Run(run, data, device, work, identity).finish(out)
 
 
