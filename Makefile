@@ -14,7 +14,7 @@ export PATH
 .DEFAULT_GOAL := run
 
 run: $(STAMP)
-	@snakemake --profile workflow/profiles/default $(ARGS)
+	@snakemake --profile workflow/profiles/default --logger seqscale $(ARGS)
 	@echo "The report: $(CURDIR)/results/report.html"
 
 test: $(STAMP)

@@ -146,5 +146,6 @@ def code_digest(*roots: str | Path) -> str:
         pending.extend(found for name in _imports(tree, file) if (found := _module_file(name)) is not None)
     for folder in sorted({file.parent / "native" for file in sources}):  # C that a package compiles for itself
         sources |= {file: file.read_text(encoding="utf-8") for file in sorted(folder.glob("*.[ch]"))}
-    names = {str(f.relative_to(PACKAGE)) if f.is_relative_to(PACKAGE) else f.name: s for f, s in sources.items()}
+    names = {str(f.relative_to(PACKAGE) if f.is_relative_to(PACKAGE) else Path(*f.parts[-2:])): s
+             for f, s in sources.items()}  # fmt: skip
     return digest(names)

@@ -27,8 +27,14 @@ rule analyse:
         ),
         code=lambda w: code(
             "analyse.py",
-            f"seqscale.analyses.{w.analysis}",
-            *(mixer_module(model) for _, model, _ in MATRIX.analysis_runs(w.analysis)),
+            (
+                f"seqscale.analyses.{w.analysis}",
+                *(
+                    module
+                    for _, model, _ in MATRIX.analysis_runs(w.analysis)
+                    for module in mixer_modules(model)
+                ),
+            ),
         ),
     shell:
         "python {params.script} --name {wildcards.analysis} --config {params.config:q} {params.trained:q} "

@@ -18,7 +18,7 @@ rule bench:
     params:
         script=f"{SRC}/bench.py",
         config=lambda w: as_json(MATRIX.bench_config(w.suite, w.model)),
-        code=lambda w: code("bench.py", *bench_modules(w)),
+        code=lambda w: code("bench.py", bench_modules(w)),
     shell:
         "python {params.script} --suite {wildcards.suite} --config {params.config:q} "
         "--out results/bench/{wildcards.suite}/{wildcards.model} > {log} 2>&1"

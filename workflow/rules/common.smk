@@ -15,6 +15,8 @@ from seqscale.claims import ClaimsError, load_claims
 from seqscale.config import ConfigError, Matrix, resolve
 from seqscale.data.check import check_corpora
 from seqscale.data.corpora import find_file
+from seqscale.layers import layer_mixers
+from seqscale.plugins import mixer_code
 from seqscale.provenance import code_digest
 from seqscale.reporting.catalog import FIGURES
 from seqscale.tables.columns import TABLES
@@ -55,23 +57,27 @@ def as_json(value):
 
 
 @functools.cache
-def code(script, *modules):
+def code(script, modules=()):
     """A digest of the code that a script runs; Snakemake does not see imported modules, its params it does."""
     return code_digest(ROOT / "src" / script, *modules)
 
 
-def mixer_module(model):
-    """The module with the mixer of a model: imported by name at run time, so no digest would find it by itself."""
+def mixer_modules(model):
+    """The modules with a model's mixers: imported by name at run time, so no digest would find them by itself."""
     published = CONFIG.models[model]["published"]
     if published:
-        return f"seqscale.models.published.source_{published.split('.')[0]}"
-    return f"seqscale.mixers.{CONFIG.models[model]['mixer']}"
+        return (f"seqscale.models.published.source_{published.split('.')[0]}",)
+    return tuple(
+        root
+        for mixer in layer_mixers(CONFIG.models[model])
+        for root in mixer_code(mixer)
+    )
 
 
 def bench_modules(wildcards):
-    """What a job runs beside the script: its mixer; the scan alone has none."""
+    """What a job runs beside the script: its mixers; the scan alone has none."""
     alone = MATRIX.bench_kind(wildcards.suite) == "kernels"
-    return [] if alone else [mixer_module(wildcards.model)]
+    return () if alone else mixer_modules(wildcards.model)
 
 
 def dataset_of(wildcards):

@@ -20,7 +20,7 @@ rule evaluate:
         probes=lambda w, input: (
             f"--probes {input.probes}" if input.get("probes") else ""
         ),
-        code=lambda w: code("evaluate.py", mixer_module(w.model)),
+        code=lambda w: code("evaluate.py", mixer_modules(w.model)),
     shell:
         "python {params.script} --run $(dirname {input.summary}) --data $(dirname {input.data}) --out {output} "
         "{params.sample:q} {params.probes} 2> {log}"

@@ -18,7 +18,7 @@ rule search:
     params:
         script=f"{SRC}/train.py",
         config=lambda w: as_json(MATRIX.search_config(w.experiment, w.model, w.rate)),
-        code=lambda w: code("train.py", mixer_module(w.model)),
+        code=lambda w: code("train.py", mixer_modules(w.model)),
     shell:
         "python {params.script} --config {params.config:q} --data $(dirname {input.data}) "
         "--work results/work/search/{wildcards.experiment}/{wildcards.model}/lr{wildcards.rate} "
@@ -65,7 +65,7 @@ rule train:
         search=lambda w, input: (
             f"--search {input.search}" if input.get("search") else ""
         ),
-        code=lambda w: code("train.py", mixer_module(w.model)),
+        code=lambda w: code("train.py", mixer_modules(w.model)),
     shell:
         "python {params.script} --config {params.config:q} --data $(dirname {input.data}) {params.search} "
         "--work results/work/runs/{wildcards.experiment}/{wildcards.model}/seed{wildcards.seed} "

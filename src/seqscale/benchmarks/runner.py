@@ -3,9 +3,8 @@
 import gc
 import logging
 import textwrap
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
 import torch
 
 from seqscale.benchmarks.config import BenchConfig
@@ -15,6 +14,9 @@ from seqscale.benchmarks.suites import PROBES, Bench, Probe
 from seqscale.benchmarks.timing import Summary
 from seqscale.models import LanguageModel
 from seqscale.provenance import digest, provenance
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 log = logging.getLogger(__name__)
 
@@ -28,7 +30,7 @@ _MEMORY_WORDS = ("out of memory", "can't allocate memory", "not enough memory", 
 
 def run_suite(
     config: BenchConfig, resolved: dict[str, Any] | None = None, model: LanguageModel | None = None
-) -> tuple[pd.DataFrame, dict[str, Any]]:
+) -> tuple["pd.DataFrame", dict[str, Any]]:
     """Measure one model with one suite.
 
     Args:
@@ -43,6 +45,7 @@ def run_suite(
         CountMismatch: counted operations or bytes of state differ from the closed form.
         ValueError: the config asks for what cannot be (an unknown mixer, a GPU where there is none).
     """
+
     torch.set_num_threads(config.threads)
     before = clocks(config.device)
     bench = Bench(config, model)

@@ -5,14 +5,13 @@ The options of `mixers/NAME.py` are the keyword-only arguments of the class that
 
 import ast
 import functools
-from pathlib import Path
 
-MIXERS = Path(__file__).resolve().parent.parent / "mixers"
+from seqscale.plugins import mixer_file, outside_mixers, own_mixers
 
 
 def mixers() -> list[str]:
-    """Names of all mixers: the files in seqscale/mixers, but for base.py."""
-    return sorted(f.stem for f in MIXERS.glob("*.py") if f.stem not in ("__init__", "base"))
+    """Names of all mixers: the files in seqscale/mixers, but for base.py, and those that other packages offer."""
+    return sorted([*own_mixers(), *outside_mixers()])
 
 
 @functools.cache
@@ -22,18 +21,23 @@ def options(mixer: str) -> dict[str, str]:
     Raises:
         ValueError: the file does not end with ``MIXER = Class``, or the class is not in it.
     """
-    file = MIXERS / f"{mixer}.py"
+    file = mixer_file(mixer)
     try:
         tree = ast.parse(file.read_text(encoding="utf-8"), filename=str(file))
     except SyntaxError as error:
         raise ValueError(f"{file.name}, line {error.lineno}: not valid Python: {error.msg}") from error
-    names = [
-        node.value.id
-        for node in tree.body
-        if isinstance(node, ast.Assign)
-        and isinstance(node.value, ast.Name)
-        and any(isinstance(target, ast.Name) and target.id == "MIXER" for target in node.targets)
-    ]
+    point = outside_mixers().get(mixer)
+    names = (
+        [point.attr]
+        if point is not None and point.attr
+        else [
+            node.value.id
+            for node in tree.body
+            if isinstance(node, ast.Assign)
+            and isinstance(node.value, ast.Name)
+            and any(isinstance(target, ast.Name) and target.id == "MIXER" for target in node.targets)
+        ]
+    )
     classes = {node.name: node for node in tree.body if isinstance(node, ast.ClassDef)}
     if not names or names[0] not in classes:
         raise ValueError(f"{file.name} must define a class and end with `MIXER = ThatClass`")

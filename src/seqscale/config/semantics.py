@@ -41,41 +41,52 @@ def name_for_path(path: str) -> str:
 def check_models(config: "Config", problems: Problems) -> None:
     """Mixers exist, their options exist and have the right type, and the sizes fit."""
     for name, model in config.models.items():
-        mixer = model["mixer"]
         if model["published"]:
             _check_published(name, model, problems)
             continue
-        if mixer not in mixers():
-            problems.add(
-                [name, "mixer"],
-                f"there is no mixer '{mixer}'{nearest(mixer, mixers())} "
-                f"Allowed: {', '.join(mixers())} (the files in src/seqscale/mixers)",
-            )
-            continue
-        try:
-            allowed = options(mixer)
-        except ValueError as error:
-            problems.add([name, "mixer"], str(error))
-            continue
-        _check_options(name, model, f"mixer '{mixer}'", allowed, problems)
-        _check_sizes(name, model, problems)
+        _check_mixer([name], model, problems)
+        for index, entry in enumerate(model.get("blocks", [])):
+            if "mixer" in entry or "mixer_options" in entry:
+                inherited = {k: v for k, v in model.items() if k != "mixer_options"}
+                _check_mixer([name, "blocks", index], {**inherited, "mixer_options": {}, **entry}, problems)
 
 
-def _check_options(name: str, model: dict[str, Any], what: str, allowed: dict[str, str], problems: Problems) -> None:
+def _check_mixer(place: list[Any], model: dict[str, Any], problems: Problems) -> None:
+    """One mixer and its options; `place` is the mapping that names them."""
+    mixer = model["mixer"]
+    if mixer not in mixers():
+        problems.add(
+            [*place, "mixer"],
+            f"there is no mixer '{mixer}'{nearest(mixer, mixers())} "
+            f"Allowed: {', '.join(mixers())} (the files in src/seqscale/mixers, and installed packages' entry points)",
+        )
+        return
+    try:
+        allowed = options(mixer)
+    except ValueError as error:
+        problems.add([*place, "mixer"], str(error))
+        return
+    _check_options(place, model, f"mixer '{mixer}'", allowed, problems)
+    _check_sizes(place, model, problems)
+
+
+def _check_options(
+    place: list[Any], model: dict[str, Any], what: str, allowed: dict[str, str], problems: Problems
+) -> None:
     for key, value in model["mixer_options"].items():
         if key not in allowed:
             choices = ", ".join(f"{k} ({t})" for k, t in allowed.items()) or "none"
             problems.add(
-                [name, "mixer_options", key],
+                [*place, "mixer_options", key],
                 f"the {what} has no option '{key}'{nearest(key, allowed)} Allowed: {choices}",
             )
         elif not _fits(value, allowed[key]):
-            problems.add([name, "mixer_options", key], f"must be of type {allowed[key]}, not {value!r}")
+            problems.add([*place, "mixer_options", key], f"must be of type {allowed[key]}, not {value!r}")
         elif value not in (words := CHOICES.get((model["mixer"], key), (value,))):
             near = f"'{value}' is not allowed{nearest(value, words)} Allowed: {', '.join(words)}"
-            problems.add([name, "mixer_options", key], near)
+            problems.add([*place, "mixer_options", key], near)
         elif allowed[key] == "int" and value < (0 if key == "dt_rank" else 1):
-            problems.add([name, "mixer_options", key], f"must be at least 1, not {value}")
+            problems.add([*place, "mixer_options", key], f"must be at least 1, not {value}")
 
 
 def _check_published(name: str, model: dict[str, Any], problems: Problems) -> None:
@@ -86,7 +97,7 @@ def _check_published(name: str, model: dict[str, Any], problems: Problems) -> No
         return
     if model["mixer"] != "none":
         problems.add([name, "mixer"], f"must be none for a model as published, not '{model['mixer']}'")
-    _check_options(name, model, f"published model '{kind}'", architectures()[kind], problems)
+    _check_options([name], model, f"published model '{kind}'", architectures()[kind], problems)
 
 
 def _fits(value: Any, kind: str) -> bool:
@@ -94,7 +105,7 @@ def _fits(value: Any, kind: str) -> bool:
     return types is None or (isinstance(value, types) and (kind == "bool" or not isinstance(value, bool)))
 
 
-def _check_sizes(name: str, model: dict[str, Any], problems: Problems) -> None:
+def _check_sizes(place: list[Any], model: dict[str, Any], problems: Problems) -> None:
     """Widths of the mixers of this repository; other mixers check their own when they are built."""
     given, width = model["mixer_options"], model["d_model"]
     heads = given.get("n_heads", 4)
@@ -102,27 +113,27 @@ def _check_sizes(name: str, model: dict[str, Any], problems: Problems) -> None:
         if width % heads:
             divisors = [str(n) for n in range(1, width + 1) if width % n == 0]
             problems.add(
-                [name, "mixer_options", "n_heads"] if "n_heads" in given else [name, "d_model"],
+                [*place, "mixer_options", "n_heads"] if "n_heads" in given else [place[0], "d_model"],
                 f"{heads} heads do not divide d_model = {width}. Allowed for this width: {', '.join(divisors[:12])}",
             )
         elif given.get("rope") and (width // heads) % 2:
             problems.add(
-                [name, "mixer_options", "rope"], f"needs an even head width, not {width} / {heads} = {width // heads}"
+                [*place, "mixer_options", "rope"], f"needs an even head width, not {width} / {heads} = {width // heads}"
             )
     state = given.get("d_state", 16)
     if model["mixer"] in ("lti_ssm", "s4") and isinstance(state, int) and state % 2:
-        problems.add([name, "mixer_options", "d_state"], f"must be even (conjugate pairs), not {state}")
+        problems.add([*place, "mixer_options", "d_state"], f"must be even (conjugate pairs), not {state}")
     inner, head, groups = width * given.get("expand", 2), given.get("d_head", 64), given.get("n_groups", 1)
     if model["mixer"] == "mamba2" and all(isinstance(n, int) and n > 0 for n in (inner, head, groups)):
         if inner % head:
             widths = ", ".join(str(n) for n in range(1, inner + 1) if inner % n == 0)
             problems.add(
-                [name, "mixer_options", "d_head"] if "d_head" in given else [name, "d_model"],
+                [*place, "mixer_options", "d_head"] if "d_head" in given else [place[0], "d_model"],
                 f"heads of width {head} do not divide d_inner = expand * d_model = {inner}. Allowed: {widths}",
             )
         elif inner // head % groups:
             problems.add(
-                [name, "mixer_options", "n_groups"], f"{groups} groups do not divide the {inner // head} heads"
+                [*place, "mixer_options", "n_groups"], f"{groups} groups do not divide the {inner // head} heads"
             )
 
 

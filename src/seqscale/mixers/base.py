@@ -30,16 +30,23 @@ class Mixer(nn.Module, ABC):
         self.d_model = d_model
 
     @overload
-    def forward(self, x: Tensor, state: None = None) -> Tensor: ...
+    def forward(self, x: Tensor, state: None = None, mask: Tensor | None = None) -> Tensor: ...
     @overload
-    def forward(self, x: Tensor, state: State) -> tuple[Tensor, State]: ...
-    def forward(self, x: Tensor, state: State | None = None) -> Tensor | tuple[Tensor, State]:
+    def forward(self, x: Tensor, state: State, mask: Tensor | None = None) -> tuple[Tensor, State]: ...
+    def forward(
+        self, x: Tensor, state: State | None = None, mask: Tensor | None = None
+    ) -> Tensor | tuple[Tensor, State]:
         """Mix a whole sequence, (batch, length, d_model) -> the same.
 
         With a `state`, continue from it and return (y, next state). The state passed in may be used up (a cache is
-        written in place when no gradient is asked for): go on with the one returned.
+        written in place when no gradient is asked for): go on with the one returned. `mask` (batch, length), 0 where a
+        row is padded before its first token: only for mixers with a `mix_masked`. Padding after the last token needs
+        no mask: nothing looks ahead.
+
+        Raises:
+            ValueError: a mask for a mixer that knows none.
         """
-        y, following = self.mix(x, state)
+        y, following = self.mix(x, state) if mask is None else self.mix_masked(x, state, mask)
         if state is None:
             return y
         assert following is not None, "mix must return a state when it is given one"
@@ -48,6 +55,13 @@ class Mixer(nn.Module, ABC):
     @abstractmethod
     def mix(self, x: Tensor, state: State | None) -> tuple[Tensor, State | None]:
         """The work of `forward`: (y, next state); the next state may be None if `state` is."""
+
+    def mix_masked(self, x: Tensor, state: State | None, mask: Tensor) -> tuple[Tensor, State | None]:
+        """`mix` for rows with padding before their first token."""
+        raise ValueError(
+            f"{type(self).__name__} takes no padding mask: pad after the last token (which needs none), or run rows of "
+            "different lengths one by one"
+        )
 
     def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         """One token, (batch, d_model) -> (batch, d_model), and the next state."""

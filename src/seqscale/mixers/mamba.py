@@ -45,6 +45,8 @@ class Mamba(Mixer):
         conv: the causal convolution; without it SiLU alone stands in its place.
         gate: the gate SiLU(z); without it in_proj makes x alone.
         a_init: "lin", A_n = -(n + 1) (S4D-real); "constant", -1/2; "random", -exp(N(0, 1)) (the paper's table 8).
+        bias: biases in in_proj and out_proj (the published models have none).
+        conv_bias: a bias in the convolution.
 
     Raises:
         ValueError: an unknown a_init.
@@ -66,6 +68,8 @@ class Mamba(Mixer):
         conv: bool = True,
         gate: bool = True,
         a_init: str = "lin",
+        bias: bool = False,
+        conv_bias: bool = True,
     ) -> None:
         super().__init__(d_model)
         self.d_state, self.d_conv, self.d_inner = d_state, d_conv, expand * d_model
@@ -73,11 +77,12 @@ class Mamba(Mixer):
         self.gated = gate
         self.projected = [self.dt_rank, d_state if selective_b else 0, d_state if selective_c else 0]
 
-        self.in_proj = Linear(d_model, (2 if gate else 1) * self.d_inner, bias=False)
-        self.conv = nn.Conv1d(self.d_inner, self.d_inner, d_conv, groups=self.d_inner) if conv else None
+        self.in_proj = Linear(d_model, (2 if gate else 1) * self.d_inner, bias=bias)
+        wide = self.d_inner
+        self.conv = nn.Conv1d(wide, wide, d_conv, groups=wide, bias=conv_bias) if conv else None
         self.x_proj = Linear(self.d_inner, sum(self.projected), bias=False) if any(self.projected) else None
         self.dt_proj = Linear(self.dt_rank, self.d_inner) if selective_delta else None
-        self.out_proj = Linear(self.d_inner, d_model, bias=False)
+        self.out_proj = Linear(self.d_inner, d_model, bias=bias)
         self.out_proj.residual_output = True  # type: ignore[assignment]
 
         self.A_log = nn.Parameter(_log_minus_A(a_init, d_state).repeat(self.d_inner, 1))
@@ -138,6 +143,17 @@ class Mamba(Mixer):
         return inner, z
 
     def mix(self, x: Tensor, state: State | None) -> tuple[Tensor, State | None]:
+        return self._mix(x, state, None)
+
+    def mix_masked(self, x: Tensor, state: State | None, mask: Tensor) -> tuple[Tensor, State | None]:
+        """Padded tokens enter neither the convolution nor the scan: their rows are zero before each.
+
+        As published models are run: with `bias`, in_proj's bias is still in the convolution's window of the first
+        tokens after the padding.
+        """
+        return self._mix(x * mask.unsqueeze(-1).to(x.dtype), state, mask)
+
+    def _mix(self, x: Tensor, state: State | None, mask: Tensor | None) -> tuple[Tensor, State | None]:
         x, z = self._inputs(x)
         following: State = {}
         if self.conv is None:
@@ -150,6 +166,8 @@ class Mamba(Mixer):
                 None if state is None else state["conv"],
                 activation="silu",
             )
+        if mask is not None:
+            x = x * mask.unsqueeze(-1).to(x.dtype)
         delta, B, C, A = self._select(x)
         y, ssm_state = selective_scan(
             x,
@@ -180,9 +198,8 @@ class Mamba(Mixer):
             x = F.silu(x)
         else:
             window = torch.cat([state["conv"].to(x.dtype), x.unsqueeze(1)], dim=1)
-            x = F.silu(
-                torch.einsum("bkc,ck->bc", window, self.conv.weight.squeeze(1)) + self.conv.get_parameter("bias")
-            )
+            x = torch.einsum("bkc,ck->bc", window, self.conv.weight.squeeze(1))
+            x = F.silu(x if self.conv.bias is None else x + self.conv.bias)
             kept["conv"] = window[:, 1:]
         delta, B, C, A = self._select(x)
         y, ssm_state = selective_state_step(

@@ -33,6 +33,9 @@ class Mamba2(Mixer):
         n_groups: groups of heads that share B and C; must divide the number of heads.
         chunk: tokens of a chunk of the matrix form; changes cost and last bits, not results.
         dt_min, dt_max: dt starts log-uniform in this range.
+        dt_low, dt_high: dt is held in this range (some published models do).
+        bias: biases in in_proj and out_proj (the published models have none).
+        conv_bias: a bias in the convolution.
     """
 
     def __init__(
@@ -47,6 +50,10 @@ class Mamba2(Mixer):
         chunk: int = 64,
         dt_min: float = 1e-3,
         dt_max: float = 1e-1,
+        dt_low: float = 0.0,
+        dt_high: float = math.inf,
+        bias: bool = False,
+        conv_bias: bool = True,
     ) -> None:
         super().__init__(d_model)
         self.d_inner, self.d_state, self.d_conv = expand * d_model, d_state, d_conv
@@ -55,12 +62,13 @@ class Mamba2(Mixer):
         self.d_head, self.heads, self.n_groups, self.chunk = d_head, self.d_inner // d_head, n_groups, chunk
         if self.heads % n_groups:
             raise ValueError(f"n_groups = {n_groups} does not divide the {self.heads} heads (d_inner / d_head)")
+        self.dt_low, self.dt_high = dt_low, dt_high
         self.d_convolved = self.d_inner + 2 * n_groups * d_state
 
-        self.in_proj = Linear(d_model, self.d_inner + self.d_convolved + self.heads, bias=False)
-        self.conv = nn.Conv1d(self.d_convolved, self.d_convolved, d_conv, groups=self.d_convolved)
-        self.norm = nn.RMSNorm(self.d_inner, eps=1e-5)
-        self.out_proj = Linear(self.d_inner, d_model, bias=False)
+        self.in_proj = Linear(d_model, self.d_inner + self.d_convolved + self.heads, bias=bias)
+        self.conv = nn.Conv1d(self.d_convolved, self.d_convolved, d_conv, groups=self.d_convolved, bias=conv_bias)
+        self.norm = nn.RMSNorm(self.d_inner)  # epsilon as of the norms around it: published models have one
+        self.out_proj = Linear(self.d_inner, d_model, bias=bias)
         self.out_proj.residual_output = True  # type: ignore[assignment]
 
         self.A_log = nn.Parameter(torch.empty(self.heads).uniform_(1, 16).log())
@@ -80,16 +88,33 @@ class Mamba2(Mixer):
         groups = (self.n_groups, self.d_state)
         return x.unflatten(-1, (self.heads, self.d_head)), B.unflatten(-1, groups), C.unflatten(-1, groups)
 
+    def _dt(self, dt: Tensor) -> Tensor:
+        dt = F.softplus(dt.to(self.dt_bias.dtype) + self.dt_bias)
+        return dt if (self.dt_low, self.dt_high) == (0.0, math.inf) else dt.clamp(self.dt_low, self.dt_high)
+
     def _out(self, y: Tensor, z: Tensor) -> Tensor:
         gated = (y.flatten(-2) * F.silu(z)).to(self.norm.weight.dtype)
-        return self.out_proj(self.norm(gated).to(z.dtype))
+        if self.n_groups == 1:
+            return self.out_proj(self.norm(gated).to(z.dtype))
+        groups = gated.unflatten(-1, (self.n_groups, -1))  # each group has a norm of its own, as the original has it
+        normed = F.rms_norm(groups, groups.shape[-1:], None, self.norm.eps).flatten(-2) * self.norm.weight
+        return self.out_proj(normed.to(z.dtype))
 
     def mix(self, x: Tensor, state: State | None) -> tuple[Tensor, State | None]:
+        return self._mix(x, state, None)
+
+    def mix_masked(self, x: Tensor, state: State | None, mask: Tensor) -> tuple[Tensor, State | None]:
+        """Padded tokens enter neither the convolution nor the scan (see `Mamba.mix_masked`)."""
+        return self._mix(x * mask.unsqueeze(-1).to(x.dtype), state, mask)
+
+    def _mix(self, x: Tensor, state: State | None, mask: Tensor | None) -> tuple[Tensor, State | None]:
         z, xBC, dt = self._split(x)
         before = None if state is None else state["conv"]
         xBC, conv_state = causal_conv1d(xBC, self.conv.weight.squeeze(1), self.conv.bias, before, activation="silu")
+        if mask is not None:
+            xBC = xBC * mask.unsqueeze(-1).to(xBC.dtype)
         values, B, C = self._parts(xBC)
-        dt = F.softplus(dt.to(self.dt_bias.dtype) + self.dt_bias)
+        dt = self._dt(dt)
         initial = None if state is None else state["ssm"]
         y, ssm_state = ssd(values, dt, -torch.exp(self.A_log), B, C, self.D, initial, self.chunk)
         return self._out(y, z), {"conv": conv_state, "ssm": ssm_state}
@@ -97,7 +122,8 @@ class Mamba2(Mixer):
     def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         z, xBC, dt = self._split(x)
         window = torch.cat([state["conv"].to(x.dtype), xBC.unsqueeze(1)], dim=1)
-        xBC = F.silu(torch.einsum("bkc,ck->bc", window, self.conv.weight.squeeze(1)) + self.conv.get_parameter("bias"))
+        xBC = torch.einsum("bkc,ck->bc", window, self.conv.weight.squeeze(1))
+        xBC = F.silu(xBC if self.conv.bias is None else xBC + self.conv.bias)
         values, B, C = self._parts(xBC)
 
         def per_channel(v: Tensor) -> Tensor:
@@ -106,13 +132,11 @@ class Mamba2(Mixer):
         y, ssm_state = selective_state_step(
             state["ssm"],
             values,
-            per_channel(dt),
+            per_channel(self._dt(dt)),
             per_channel(-torch.exp(self.A_log)).unsqueeze(-1).expand(-1, -1, self.d_state),
             B,
             C,
             D=per_channel(self.D),
-            delta_bias=per_channel(self.dt_bias),
-            delta_softplus=True,
         )
         return self._out(y, z), {"conv": window[:, 1:], "ssm": ssm_state}
 

@@ -62,14 +62,16 @@ class Block(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     @overload
-    def forward(self, x: Tensor, state: None = None) -> Tensor: ...
+    def forward(self, x: Tensor, state: None = None, mask: Tensor | None = None) -> Tensor: ...
     @overload
-    def forward(self, x: Tensor, state: State) -> tuple[Tensor, State]: ...
-    def forward(self, x: Tensor, state: State | None = None) -> Tensor | tuple[Tensor, State]:
-        """(batch, length, d_model) -> the same; with a state, also the next state."""
+    def forward(self, x: Tensor, state: State, mask: Tensor | None = None) -> tuple[Tensor, State]: ...
+    def forward(
+        self, x: Tensor, state: State | None = None, mask: Tensor | None = None
+    ) -> Tensor | tuple[Tensor, State]:
+        """(batch, length, d_model) -> the same; with a state, also the next state. `mask`: see `Mixer.forward`."""
         if state is None:
-            return self._channels(x + self.dropout(self.mixer(self.mixer_norm(x))))
-        y, following = self.mixer(self.mixer_norm(x), state)
+            return self._channels(x + self.dropout(self.mixer(self.mixer_norm(x), None, mask)))
+        y, following = self.mixer(self.mixer_norm(x), state, mask)
         return self._channels(x + self.dropout(y)), following
 
     def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:

@@ -1,8 +1,8 @@
-"""A language model around any mixer: embedding, blocks, norm, output tied to the embedding."""
+"""A language model around any mixer: embedding, blocks, norm, output (tied to the embedding unless told otherwise)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import overload
+from typing import Any, overload
 
 import torch
 from torch import Tensor, nn
@@ -32,18 +32,24 @@ class LanguageModel(nn.Module):
         vocab_size: int,
         d_model: int,
         mixers: Sequence[Mixer],
-        channel_mixer: str = "none",
+        channel_mixer: str | Sequence[str] = "none",
         norm: str = "layernorm",
         context: int | None = None,
         dropout: float = 0.0,
+        tied: bool = True,
     ) -> None:
         super().__init__()
+        channels = [channel_mixer] * len(mixers) if isinstance(channel_mixer, str) else channel_mixer
         self.vocab_size, self.d_model = vocab_size, d_model
+        self.spec: Any = None  # the ModelSpec it was built from, where it was
         self.embedding = nn.Embedding(vocab_size, d_model)
         self.positions = None if context is None else nn.Embedding(context, d_model)
-        self.blocks = nn.ModuleList(Block(mixer, channel_mixer, norm, dropout) for mixer in mixers)
+        self.blocks = nn.ModuleList(
+            Block(mixer, channel, norm, dropout) for mixer, channel in zip(mixers, channels, strict=True)
+        )
         self.norm = NORMS[norm](d_model)
         self.dropout = nn.Dropout(dropout)
+        self.head = None if tied else nn.Linear(d_model, vocab_size, bias=False)
         self._initialise()
 
     def _initialise(self) -> None:
@@ -66,21 +72,26 @@ class LanguageModel(nn.Module):
         return self.norm(x)
 
     @overload
-    def forward(self, tokens: Tensor, state: None = None) -> Tensor: ...
+    def forward(self, tokens: Tensor, state: None = None, mask: Tensor | None = None) -> Tensor: ...
     @overload
-    def forward(self, tokens: Tensor, state: ModelState) -> tuple[Tensor, ModelState]: ...
-    def forward(self, tokens: Tensor, state: ModelState | None = None) -> Tensor | tuple[Tensor, ModelState]:
-        """Logits for a whole sequence; with a state, continue from it and return (logits, next state)."""
+    def forward(self, tokens: Tensor, state: ModelState, mask: Tensor | None = None) -> tuple[Tensor, ModelState]: ...
+    def forward(
+        self, tokens: Tensor, state: ModelState | None = None, mask: Tensor | None = None
+    ) -> Tensor | tuple[Tensor, ModelState]:
+        """Logits for a whole sequence; with a state, continue from it and return (logits, next state).
+
+        `mask` (batch, length): 0 where a row is padded before its first token (see `Mixer.forward`).
+        """
         start = 0 if state is None else state.position
         x = self._embed(tokens, start)
         layers: list[State] = []
         for index, block in enumerate(self.blocks):
             if state is None:
-                x = block(x)
+                x = block(x, None, mask)
             else:
-                x, following = block(x, state.layers[index])
+                x, following = block(x, state.layers[index], mask)
                 layers.append(following)
-        logits = linear(self.norm(x), self.embedding.weight)
+        logits = self._logits(x)
         return logits if state is None else (logits, ModelState(start + tokens.shape[1], layers))
 
     def step(self, tokens: Tensor, state: ModelState) -> tuple[Tensor, ModelState]:
@@ -90,7 +101,11 @@ class LanguageModel(nn.Module):
         for block, old in zip(self.blocks, state.layers, strict=True):
             x, following = block.step(x, old)  # type: ignore[operator]
             layers.append(following)
-        return linear(self.norm(x), self.embedding.weight), ModelState(state.position + 1, layers)
+        return self._logits(x), ModelState(state.position + 1, layers)
+
+    def _logits(self, x: Tensor) -> Tensor:
+        """The norm after the last block, and the output layer: the embedding again, unless it has its own weights."""
+        return linear(self.norm(x), self.embedding.weight if self.head is None else self.head.weight)
 
     def _embed(self, tokens: Tensor, start: int) -> Tensor:
         x = self.embedding(tokens)
@@ -130,9 +145,9 @@ class LanguageModel(nn.Module):
         return sum(block.mixer.state_bytes(batch, length, dtype) for block in self._blocks())
 
     def count_parameters(self) -> tuple[int, int]:
-        """(all parameters, those that are not token or position embeddings)."""
+        """(all parameters, those that are not token, position or output embeddings)."""
         total = sum(p.numel() for p in self.parameters())
-        tables = [self.embedding] if self.positions is None else [self.embedding, self.positions]
+        tables = [table for table in (self.embedding, self.positions, self.head) if table is not None]
         return total, total - sum(table.weight.numel() for table in tables)
 
 

@@ -1,8 +1,9 @@
 """A model's description (an entry of config/models.yaml) and the model built from it."""
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from seqscale.layers import Layer, layers
 from seqscale.mixers import get
 from seqscale.models.classifier import Classifier
 from seqscale.models.language_model import LanguageModel
@@ -26,6 +27,15 @@ class ModelSpec:
     dropout: float = 0.0
     matched: bool = True
     published: str = ""
+    blocks: list[dict[str, Any]] = field(default_factory=list)  # of a hybrid: see seqscale.layers
+
+    def layers(self) -> list[Layer]:
+        """Every layer's mixer, options and channel mixer, first to last."""
+        return layers(asdict(self))
+
+    def mixers(self) -> list[str]:
+        """The names of the mixers in it, each once."""
+        return list(dict.fromkeys(layer.mixer for layer in self.layers()))
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "ModelSpec":
@@ -40,16 +50,18 @@ def build(spec: ModelSpec, vocab_size: int, context: int) -> LanguageModel:
         vocab_size: different tokens.
         context: longest sequence, used only by learned positions.
     """
-    mixer = get(spec.mixer)
-    return LanguageModel(
+    layers = spec.layers()
+    model = LanguageModel(
         vocab_size=vocab_size,
         d_model=spec.d_model,
-        mixers=[mixer(spec.d_model, **spec.mixer_options) for _ in range(spec.n_layers)],
-        channel_mixer=spec.channel_mixer,
+        mixers=[get(layer.mixer)(spec.d_model, **layer.options) for layer in layers],
+        channel_mixer=[layer.channel_mixer for layer in layers],
         norm=spec.norm,
         context=context if spec.positions == "learned" else None,
         dropout=spec.dropout,
     )
+    model.spec = spec
+    return model
 
 
 def build_classifier(spec: ModelSpec, vocab_size: int, context: int, classes: int) -> Classifier:

@@ -30,6 +30,7 @@ from seqscale.models import (
     build_classifier,
 )
 from seqscale.models.published import module_of, published_flops
+from seqscale.plugins import mixer_code
 from seqscale.provenance import code_digest, digest, provenance
 from seqscale.training.checkpoint import Position, load_checkpoint, only_one, save_checkpoint, save_tensors
 from seqscale.training.evaluation import evaluate_split, logits_and_targets
@@ -62,8 +63,9 @@ def train(run: dict[str, Any], data_folder: str | Path, work: str | Path, out: s
     device = resolve_device(run["device"])
     _be_deterministic(device)
     data = open_dataset(data_folder)
-    own = run["model"].get("published")
-    roots = (__name__, module_of(own) if own else f"seqscale.mixers.{run['model']['mixer']}")
+    spec = ModelSpec.from_dict(run["model"])
+    of_mixers = [root for mixer in spec.mixers() for root in mixer_code(mixer)]
+    roots = (__name__, *([module_of(spec.published)] if spec.published else of_mixers))
     about_data = {k: v for k, v in data.meta.items() if k not in ("provenance", "title", "licence", "origin")}
     machine = {
         "torch": torch.__version__,
@@ -72,6 +74,7 @@ def train(run: dict[str, Any], data_folder: str | Path, work: str | Path, out: s
     }
     identity = digest({"run": run, "code": code_digest(*roots), "data": about_data, "machine": machine})
     with only_one(work):
+        write_json(work / "run.json", run)  # for those who look on
         return _Run(run, data, device, work, identity).finish(out)
 
 

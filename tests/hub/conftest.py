@@ -1,0 +1,5 @@
+"""Checkpoints of transformers with random weights, made once per shape."""
+
+import os
+
+os.environ["HF_HUB_OFFLINE"] = "1"
