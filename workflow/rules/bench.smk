@@ -14,7 +14,7 @@ rule bench:
         "../../environment.yml"
     threads: lambda w: (workflow.cores or 1) if w.suite in TIMED else 1
     resources:
-        gpu=1,
+        gpu=gpus_of_one,
     params:
         script=f"{SRC}/bench.py",
         config=lambda w: as_json(MATRIX.bench_config(w.suite, w.model)),

@@ -3,6 +3,7 @@ import functools
 import json
 import os
 import sys
+import time
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
@@ -16,6 +17,8 @@ from seqscale.config import ConfigError, Matrix, resolve
 from seqscale.data.check import check_corpora
 from seqscale.data.corpora import find_file
 from seqscale.provenance import code_digest
+from seqscale.records.ledger import VARIABLE, take_down_the_rest
+from seqscale.recovery import AnotherRun, claim
 from seqscale.reporting.catalog import FIGURES
 from seqscale.tables.columns import TABLES
 
@@ -31,8 +34,11 @@ CLAIMS = os.path.relpath(ROOT / "config" / "claims.yaml")
 
 try:
     CONFIG = resolve(config, CONFIG_FILES, ROOT)
-    check_corpora(CONFIG)
-    load_claims(CLAIMS, ROOT / "workflow" / "schemas" / "claims.schema.yaml")
+    if (
+        workflow.is_main_process
+    ):  # a job on a cluster node need not check again what let it be submitted
+        check_corpora(CONFIG)
+        load_claims(CLAIMS, ROOT / "workflow" / "schemas" / "claims.schema.yaml")
 except (ConfigError, ClaimsError) as error:
     raise WorkflowError(str(error)) from None
 MATRIX = Matrix(CONFIG)
@@ -45,6 +51,27 @@ wildcard_constraints:
     suite=r"\w+",
     seed=r"\d+",
     rate=r"[0-9.e+-]+",
+
+
+os.environ[VARIABLE] = os.path.abspath(
+    "results"
+)  # jobs write down what they make, from what
+STARTED = time.time()
+
+
+onstart:
+    try:
+        claim(Path.cwd())
+    except AnotherRun as error:
+        raise WorkflowError(str(error)) from None
+
+
+onsuccess:
+    take_down_the_rest(Path("results").absolute(), STARTED)
+
+
+onerror:
+    take_down_the_rest(Path("results").absolute(), STARTED)
 
 
 def as_json(value):
@@ -97,6 +124,17 @@ def sample_of(wildcards):
         if sample
         else []
     )
+
+
+def gpus(wildcards=None):
+    """GPUs that a training job asks for: one a process, none where the configuration insists on the CPU."""
+    compute = CONFIG.values["compute"]
+    return 0 if compute["device"] == "cpu" else compute["processes"]
+
+
+def gpus_of_one(wildcards=None):
+    """GPUs that any other job asks for: one at most."""
+    return min(1, gpus())
 
 
 def figure_files():

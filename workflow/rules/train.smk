@@ -14,7 +14,7 @@ rule search:
         "../../environment.yml"
     threads: CONFIG.values["compute"]["threads"]
     resources:
-        gpu=1,
+        gpu=gpus,
     params:
         script=f"{SRC}/train.py",
         config=lambda w: as_json(MATRIX.search_config(w.experiment, w.model, w.rate)),
@@ -58,7 +58,7 @@ rule train:
         "../../environment.yml"
     threads: CONFIG.values["compute"]["threads"]
     resources:
-        gpu=1,
+        gpu=gpus,
     params:
         script=f"{SRC}/train.py",
         config=lambda w: as_json(MATRIX.run_config(w.experiment, w.model, int(w.seed))),

@@ -13,7 +13,7 @@ from seqscale.config.schema import check, numbers, schema
 from seqscale.provenance import digest
 
 OPTIMIZER = {"weight_decay": 0.1, "betas": [0.9, 0.95], "warmup_fraction": 0.1, "final_fraction": 0.1, "clip": 1.0}
-COMPUTE = {"device": "auto", "threads": 1, "precision": "auto"}
+COMPUTE = {"device": "auto", "threads": 1, "precision": "auto", "processes": 1, "accumulate": 1}
 MODEL = {
     "title": "",
     "note": "",

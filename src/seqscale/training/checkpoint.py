@@ -20,6 +20,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from seqscale.files import atomic_write
+from seqscale.records.ledger import note_read
 
 log = logging.getLogger(__name__)
 
@@ -59,6 +60,7 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     Raises:
         ValueError: the file is truncated or its tensors do not have the checksum in the header.
     """
+    note_read(path)
     try:
         with safe_open(path, framework="pt") as handle:
             metadata = dict(handle.metadata() or {})
