@@ -12,7 +12,7 @@ rule search:
         "results/logs/search/{experiment}/{model}/lr{rate}.log",
     conda:
         "../../environment.yml"
-    threads: CONFIG.values["compute"]["threads"]
+    threads: CONFIG.values["compute"]["threads"] * CONFIG.values["compute"]["processes"]
     resources:
         gpu=gpus,
     params:
@@ -56,7 +56,7 @@ rule train:
         "results/logs/train/{experiment}/{model}/seed{seed}.log",
     conda:
         "../../environment.yml"
-    threads: CONFIG.values["compute"]["threads"]
+    threads: CONFIG.values["compute"]["threads"] * CONFIG.values["compute"]["processes"]
     resources:
         gpu=gpus,
     params:

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from seqscale.data.batches import IGNORE, Dataset
+from seqscale.training.processes import ALONE, Team
 
 EVAL_TOKENS = 4096  # per batch: enough to keep a core busy, little enough for any memory
 
@@ -20,11 +21,18 @@ def autocast(device: torch.device, precision: str) -> contextlib.AbstractContext
 
 @torch.inference_mode()
 def evaluate_split(
-    model: nn.Module, data: Dataset, split: str, context: int, device: torch.device, precision: str
+    model: nn.Module,
+    data: Dataset,
+    split: str,
+    context: int,
+    device: torch.device,
+    precision: str,
+    team: Team = ALONE,
 ) -> dict[str, float]:
     """Run a model over a whole split.
 
-    Text is cut into windows of `context` tokens, each starting afresh; the last, shorter window counts too.
+    Text is cut into windows of `context` tokens, each starting afresh; the last, shorter window counts too. Several
+    processes take turns with the batches and all get the whole split's result.
 
     Returns:
         loss (nats per target), accuracy (share of targets hit), tokens (targets seen).
@@ -32,7 +40,9 @@ def evaluate_split(
     was_training = model.training
     model.eval()
     loss, hits, count = 0.0, 0, 0
-    for piece in data.eval_batches(split, max(1, EVAL_TOKENS // context), context):
+    for index, piece in enumerate(data.eval_batches(split, max(1, EVAL_TOKENS // context), context)):
+        if index % team.size != team.rank:
+            continue
         inputs, targets = (torch.from_numpy(x).to(device) for x in (piece.inputs, piece.targets))
         with autocast(device, precision):
             logits = model(inputs)
@@ -42,7 +52,8 @@ def evaluate_split(
         hits += int((logits.argmax(-1).flatten()[asked] == flat[asked]).sum())
         count += int(asked.sum())
     model.train(was_training)
-    return {"loss": loss / count, "accuracy": hits / count, "tokens": count}
+    loss, all_hits, all_count = team.sum(loss, hits, count)
+    return {"loss": loss / all_count, "accuracy": all_hits / all_count, "tokens": int(all_count)}
 
 
 def metrics(raw: dict[str, float], meta: dict[str, Any], split: str) -> dict[str, float | None]:
