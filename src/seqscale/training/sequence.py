@@ -1,8 +1,8 @@
 """One sequence over several processes: each holds a stretch of it, and states are passed along the chain.
 
 A recurrent mixer needs of everything before a stretch only its state (for Mamba: the scan's h and the last d_conv - 1
-inputs of the convolution, the halo). So the process of rank r runs its stretch with the state that rank r - 1 sends, and
-sends its own last state to rank r + 1. In the backward pass the gradients of these states travel the other way. No
+inputs of the convolution, the halo). So the process of rank r runs its stretch with the state that rank r - 1 sends,
+and sends its own last state to rank r + 1. In the backward pass the gradients of these states travel the other way. No
 process ever holds activations of more than its own stretch: a sequence longer than one device's memory trains.
 
     rank 0   layer 1 | layer 2 | layer 3 |  ...   backward:          | layer 3 | layer 2 | layer 1
