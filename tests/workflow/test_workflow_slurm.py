@@ -113,7 +113,7 @@ def test_each_job_sees_its_own_gpu(slurm: None, tmp_path: Path) -> None:
 def test_over_its_memory_and_over_its_time_it_gets_more_and_resumes(slurm: None, tmp_path: Path) -> None:
     """SLURM kills the first attempt for its memory and the second for its time; the third ends what they began."""
     there = Cluster(tmp_path / "repo")
-    experiment = {**EXPERIMENT, "models": ["mamba"], "reference_model": "mamba", "steps": 3000, "eval_every": 3000}
+    experiment = {**EXPERIMENT, "models": ["mamba"], "reference_model": "mamba", "steps": 1500, "eval_every": 1500}
     config = there.write_config("limits", experiments={"text": experiment}, benchmarks=None)
     checkpoint = there.folder / "results/work/runs/text/mamba/seed1/checkpoint.safetensors"
     memory = "train:mem_mb=100 if attempt == 1 else 4000"
@@ -138,6 +138,9 @@ def test_over_its_memory_and_over_its_time_it_gets_more_and_resumes(slurm: None,
     assert process.returncode == 0, words[-4000:]
     said = subprocess.run(["squeue", "-h", "-a", "-t", "all", "-o", "%i %T"], capture_output=True, text=True).stdout
     states = [line.split()[1] for line in sorted(said.splitlines(), key=lambda line: int(line.split()[0]))]
-    assert states[-3:] == ["OUT_OF_MEMORY", "TIMEOUT", "COMPLETED"], said
+    assert states[-3] in ("OUT_OF_MEMORY", "FAILED"), said  # which, depends on which of its processes died first
+    assert states[-2:] == ["TIMEOUT", "COMPLETED"], said
     assert "resuming after step" in (there.folder / "results/logs/train/text/mamba/seed1.log").read_text()
-    assert list((there.folder / "results/logs/slurm").rglob("*.log")), "the logs of the jobs that were killed"
+    logs = [f.read_text() for f in sorted((there.folder / "results/logs/slurm").rglob("*.log"))]
+    assert any("memory" in log.lower() and "exceeded" in log.lower() for log in logs), logs
+    assert any("DUE TO TIME LIMIT" in log for log in logs), logs

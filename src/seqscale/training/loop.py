@@ -20,9 +20,10 @@ from tqdm import tqdm
 from seqscale.data import open_dataset
 from seqscale.data.batches import IGNORE, Batch, Dataset
 from seqscale.devices import resolve_precision
-from seqscale.files import write_json, write_text
+from seqscale.files import read_json, write_json, write_text
 from seqscale.models import LanguageModel, ModelSpec, build
 from seqscale.provenance import code_digest, digest, provenance
+from seqscale.store import fetch, share
 from seqscale.training.checkpoint import Position, load_checkpoint, only_one, save_checkpoint, save_tensors
 from seqscale.training.evaluation import autocast, evaluate_split
 from seqscale.training.history import History
@@ -32,6 +33,7 @@ from seqscale.training.processes import Team, team
 log = logging.getLogger(__name__)
 
 
+RESULTS = ("model.safetensors", "history.csv", "summary.json")
 MEMORY_NOTE = "out_of_memory.txt"  # in the work folder: where one of several processes ran out of memory
 
 
@@ -52,6 +54,8 @@ def train(
         out: where finished results go, each renamed into place.
         failure: how an attempt with several processes ran out of memory (`MEMORY_NOTE`): nothing is trained, the
             results say so.
+
+    Where SEQSCALE_CACHE names a shared folder (`seqscale.store`), a run that somebody finished there is copied.
 
     Under torchrun several processes train the run together (`training.processes`); the first writes the files.
 
@@ -82,9 +86,16 @@ def _train(
     identity = digest({"run": what, "code": code_digest(*roots), "data": about_data, "machine": machine})
     with only_one(work) if mine.first else contextlib.nullcontext():
         mine.wait()  # until the first has the lock
+        processor = torch.cuda.get_device_name(device) if device.type == "cuda" else provenance()["cpu"]
+        key = digest({"identity": identity, "processes": mine.size, "processor": processor})
+        if mine.size == 1 and not failure and fetch("runs", key, out):
+            return read_json(out / "summary.json")
         state = _Run(run, data, device, work, identity, mine)
         mine.wait()  # until all have read the checkpoint, before the first writes the next
-        return state.finish(out, failure)
+        summary = state.finish(out, failure)
+        if mine.first and summary["status"] != "out of memory":  # that is the machine's doing and not the run's
+            share("runs", key, [out / name for name in RESULTS])
+        return summary
 
 
 def _be_deterministic(device: torch.device) -> None:
