@@ -18,13 +18,16 @@ from pathlib import Path
 
 from seqscale.cli import json_argument, main, parser
 from seqscale.files import read_json
+from seqscale.gpus import take
 from seqscale.training import MEMORY_NOTE, train
 
 
-def several(processes: int, work: Path) -> tuple[int, str | None]:
+def several(processes: int, work: Path, word: str) -> tuple[int, str | None]:
     """This very command in several processes, by torchrun: its exit status, and how it ran out of memory, if it did."""
     note = work / MEMORY_NOTE
     note.unlink(missing_ok=True)
+    if word != "cpu":
+        take(processes)
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
     status = subprocess.run([*torchrun, *sys.argv]).returncode
     return status, note.read_text(encoding="utf-8") if status and note.exists() else None
@@ -51,7 +54,7 @@ def work() -> int:
         run["optimizer"]["learning_rate"] = read_json(a.search)["learning_rate"]
     failure = None
     if run.get("processes", 1) > 1 and "WORLD_SIZE" not in environ:
-        status, failure = several(run["processes"], Path(a.work))
+        status, failure = several(run["processes"], Path(a.work), run["device"])
         if failure is None:
             summary = read_json(Path(a.out) / "summary.json") if status == 0 else {"status": "failed"}
             return status or (3 if a.strict and summary["status"] != "ok" else 0)
