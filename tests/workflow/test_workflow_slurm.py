@@ -20,8 +20,7 @@ pytestmark = pytest.mark.slow
 
 EXPERIMENT = {
     "dataset": "pydoc_topics",
-    "models": ["linear", "mamba"],
-    "reference_model": "linear",
+    "models": ["mamba"],
     "context": 32,
     "batch": 4,
     "steps": 12,
@@ -113,7 +112,7 @@ def test_each_job_sees_its_own_gpu(slurm: None, tmp_path: Path) -> None:
 def test_over_its_memory_and_over_its_time_it_gets_more_and_resumes(slurm: None, tmp_path: Path) -> None:
     """SLURM kills the first attempt for its memory and the second for its time; the third ends what they began."""
     there = Cluster(tmp_path / "repo")
-    experiment = {**EXPERIMENT, "models": ["mamba"], "reference_model": "mamba", "steps": 1500, "eval_every": 1500}
+    experiment = {**EXPERIMENT, "steps": 1500, "eval_every": 1500}
     config = there.write_config("limits", experiments={"text": experiment}, benchmarks=None)
     checkpoint = there.folder / "results/work/runs/text/mamba/seed1/checkpoint.safetensors"
     memory = "train:mem_mb=100 if attempt == 1 else 4000"
