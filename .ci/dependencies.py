@@ -38,9 +38,8 @@ def main() -> int:
         print(f"{package['name']} {package['version']}: {known}")
     print(f"{len(packages) - len(skipped)} pinned packages audited, {len(bad)} with known vulnerabilities")
     if skipped:
-        print(
-            f"DEPENDENCIES NOT AUDITED: {len(skipped)} are not to be looked up from here ({', '.join(skipped[:5])}, ...)"
-        )
+        few = ", ".join(skipped[:5])
+        print(f"DEPENDENCIES NOT AUDITED: {len(skipped)} are not to be looked up from here ({few}, ...)")
     return 1 if bad else 0
 
 

@@ -15,7 +15,6 @@ from pathlib import Path
 
 from slurm_node import slurm_node
 
-ROOT = Path(__file__).resolve().parents[2]
 SNAKEFILE = """\
 rule all:
     input: expand("out/{{run}}", run=range({count}))
@@ -31,20 +30,20 @@ rule train:
 def main(folder: Path, executor: str, count: int, together: int) -> None:
     folder.mkdir(parents=True)
     (folder / "Snakefile").write_text(SNAKEFILE.format(count=count))
-    command = [sys.executable, "-m", "snakemake", "--quiet", "all"]
+    command = [sys.executable, "-m", "snakemake", "--quiet", "rules", "progress"]
     if executor == "slurm":
-        profile = str(ROOT / "workflow/profiles/slurm")
-        # the profile's numbers for the real rules would ask for more than this machine has
-        command += ["--profile", profile, "--default-resources", "mem_mb=1000", "runtime=60", "--set-resources",
-                    "train:mem_mb=1000", "train:runtime=60", "--groups", "train=run", "--group-components",
-                    f"run={together}", "--slurm-init-seconds-before-status-checks", "10"]  # fmt: skip
+        command += ["--executor", "slurm", "--jobs", "100", "--latency-wait", "5", "--slurm-status-command", "squeue"]
+        command += ["--slurm-no-account", "--slurm-init-seconds-before-status-checks", "10"]
+        command += ["--default-resources", "mem_mb=1000", "runtime=60"]
+        command += ["--groups", "train=run", "--group-components", f"run={together}"]
     else:
         command += ["--cores", "2"]
     with slurm_node(folder / "slurm") if executor == "slurm" else contextlib.nullcontext():
         began = time.monotonic()
         done = subprocess.run(command, cwd=folder)
         seconds = time.monotonic() - began
-    made = [run for run in range(count) if (folder / f"out/{run}").read_text() == f"{run}\n"]
+    files = [folder / f"out/{run}" for run in range(count)]
+    made = [file for file in files if file.is_file() and file.read_text() == f"{file.name}\n"]
     print(f"{executor}: exit {done.returncode}, {len(made)} of {count} runs made, {seconds:.0f} s, "
           f"{1000 * seconds / count:.0f} ms a run on the wall clock")  # fmt: skip
 
