@@ -141,8 +141,9 @@ class _Run:
             group["lr"] = rate
         self.team.seed(self.run["seed"], step)
         self.optimizer.zero_grad(set_to_none=True)
-        value = self._backward(batch)
-        norm_value = nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.clip).item()
+        loss = self._backward(batch)
+        norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.clip)
+        value, norm_value = loss.item(), norm.item()  # only now does the processor wait for the GPU
         for name, number in (("loss", value), ("norm of the gradient", norm_value)):
             if not math.isfinite(number):
                 raise Diverged(
@@ -152,8 +153,8 @@ class _Run:
         self.optimizer.step()
         return value, norm_value
 
-    def _backward(self, batch: Batch) -> float:
-        """Gradients of the mean loss over the whole batch, part by part; returns that loss."""
+    def _backward(self, batch: Batch) -> torch.Tensor:
+        """Gradients of the mean loss over the whole batch, part by part; returns that loss, on the device."""
         targets = int((batch.targets != IGNORE).sum())
         pieces = self.team.parts(batch, self.run.get("accumulate", 1))
         total = torch.zeros((), device=self.device)
@@ -163,7 +164,7 @@ class _Run:
                 loss = self._loss(piece) / targets
                 (loss * self.team.size).backward()  # DistributedDataParallel takes the mean over processes
             total += loss.detach()
-        return self.team.sum(total.item())[0]
+        return self.team.add_up(total)
 
     def _loss(self, batch: Batch) -> torch.Tensor:
         """The loss summed over the targets of `batch`."""

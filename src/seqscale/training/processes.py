@@ -79,9 +79,13 @@ class Team:
         if self.size == 1:
             return list(values)
         device = torch.device("cuda", self.local) if dist.get_backend() == "nccl" else torch.device("cpu")
-        total = torch.tensor(values, dtype=torch.float64, device=device)
-        dist.all_reduce(total)
-        return total.tolist()
+        return self.add_up(torch.tensor(values, dtype=torch.float64, device=device)).tolist()
+
+    def add_up(self, tensor: torch.Tensor) -> torch.Tensor:
+        """A tensor added up over all processes, in place and without waiting for the GPU."""
+        if self.size > 1:
+            dist.all_reduce(tensor)
+        return tensor
 
     def wait(self) -> None:
         """Wait until all processes are here."""
