@@ -10,11 +10,11 @@ STAMP  := $(VENV)/.installed
 PATH   := $(abspath $(VENV))/bin:$(PATH)
 export PATH
 
-.PHONY: run test lint format unlock readme lock clean environment
+.PHONY: run resume audit test lint format unlock readme lock clean environment
 .DEFAULT_GOAL := run
 
 run: $(STAMP)
-	@snakemake --profile workflow/profiles/default --logger seqscale $(ARGS)
+	@python src/run.py --profile workflow/profiles/default --logger seqscale $(ARGS)
 	@echo "The report: $(CURDIR)/results/report.html"
 
 test: $(STAMP)
@@ -31,6 +31,12 @@ format: $(STAMP)
 	ruff check --fix-only --quiet .
 	ruff format --quiet .
 	snakefmt --quiet Snakefile workflow
+
+# the same word as run: what a kill, a crash or a power cut left locked is unlocked, unless a run is still alive
+resume: run
+
+audit: $(STAMP)
+	@python src/audit.py
 
 unlock: $(STAMP)
 	snakemake --unlock
@@ -54,5 +60,5 @@ $(STAMP): requirements.lock pyproject.toml
 	@touch $@
 
 clean:
-	rm -rf results/[a-z]*.html results/analyses results/bench results/config.json results/data results/figures results/logs results/runs \
+	rm -rf results/[a-z]*.html results/analyses results/bench results/config.json results/data results/figures results/logs results/records results/runs \
 	  results/search results/tables results/verdicts.* results/work .snakemake

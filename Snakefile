@@ -25,8 +25,12 @@ include: "workflow/rules/figures.smk"
 include: "workflow/rules/report.smk"
 
 
+# Where the jobs go to a cluster, these run where the command was typed: they are short, or want the network.
 localrules:
     all,
+    prepare,
+    choose_rate,
+    resolve,
 
 
 rule all:

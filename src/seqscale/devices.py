@@ -1,6 +1,10 @@
 """Which device and which precision, from the config's words."""
 
+import os
+
 import torch
+
+from seqscale.gpus import take
 
 
 def resolve_device(word: str) -> torch.device:
@@ -9,6 +13,8 @@ def resolve_device(word: str) -> torch.device:
     Raises:
         ValueError: "cuda" without a usable GPU, or another word.
     """
+    if word != "cpu" and "WORLD_SIZE" not in os.environ:  # under torchrun the launcher has taken them for all
+        take()
     if word == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if word == "cuda" and not torch.cuda.is_available():

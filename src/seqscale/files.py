@@ -14,6 +14,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from seqscale.records.ledger import note_read, note_written
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -32,6 +34,7 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
         with open(temporary, "rb") as handle:
             os.fsync(handle.fileno())
         os.replace(temporary, path)
+        note_written(path)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -62,6 +65,7 @@ def write_json(path: str | Path, value: Any) -> None:
 
 def read_json(path: str | Path) -> Any:
     """Read JSON; a broken file raises ValueError with the file's name and the line."""
+    note_read(path)
     try:
         return json.loads(Path(path).read_text(encoding="utf-8"))
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
@@ -82,6 +86,7 @@ def read_table(path: str | Path) -> "pd.DataFrame":
     import pandas as pd  # here, because it takes half a second and most users of this module need no tables
 
     path = Path(path)
+    note_read(path)
     return pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path)
 
 

@@ -119,6 +119,13 @@ def _imports(tree: ast.AST, file: Path) -> set[str]:
     return {name for name in found if name.split(".")[0] == PACKAGE.name}
 
 
+@functools.cache
+def _read(file: Path, changed_ns: int, size: int) -> tuple[str, frozenset[str]]:
+    """A file's code without comments and docstrings, and what it imports; kept for the next digest that needs it."""
+    tree = _without_docstrings(ast.parse(file.read_text(encoding="utf-8"), filename=str(file)))
+    return ast.unparse(tree), frozenset(_imports(tree, file))
+
+
 def code_digest(*roots: str | Path) -> str:
     """A digest of the code that `roots` (script paths or module names) run: their files and all that those import.
 
@@ -141,9 +148,9 @@ def code_digest(*roots: str | Path) -> str:
         file = pending.pop()
         if file in sources:
             continue
-        tree = _without_docstrings(ast.parse(file.read_text(encoding="utf-8"), filename=str(file)))
-        sources[file] = ast.unparse(tree)
-        pending.extend(found for name in _imports(tree, file) if (found := _module_file(name)) is not None)
+        state = file.stat()
+        sources[file], imported = _read(file, state.st_mtime_ns, state.st_size)
+        pending.extend(found for name in imported if (found := _module_file(name)) is not None)
     for folder in sorted({file.parent / "native" for file in sources}):  # C that a package compiles for itself
         sources |= {file: file.read_text(encoding="utf-8") for file in sorted(folder.glob("*.[ch]"))}
     names = {str(f.relative_to(PACKAGE) if f.is_relative_to(PACKAGE) else Path(*f.parts[-2:])): s

@@ -5,6 +5,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -137,3 +138,72 @@ def test_your_own_text_is_one_line_of_config(pipeline: Pipeline) -> None:
     Path(pipeline.folder / "my book.txt").write_text(text + "And more.\n")
     assert pipeline.jobs(target, config=config) == {"prepare": 1, "train": 1, "evaluate": 1}
     shutil.rmtree(pipeline.folder / "results")
+
+
+def start(pipeline: Pipeline, config: str) -> subprocess.Popen[str]:
+    """What `make run` starts, in a process group of its own, as a terminal does."""
+    return subprocess.Popen(
+        [sys.executable, "src/run.py", TARGET, "--cores", "2", "--rerun-incomplete", "--configfile", config],
+        cwd=pipeline.folder,
+        env=pipeline.environment | {"PYTHONPATH": str(pipeline.folder / "src")},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def wait_for_step(pipeline: Pipeline, process: subprocess.Popen[str], after: bytes = b"") -> bytes:
+    """Wait until there is a checkpoint with other bytes than `after`; returns them."""
+    deadline = time.monotonic() + 120
+    while True:
+        try:
+            content = (pipeline.folder / CHECKPOINT).read_bytes()
+        except FileNotFoundError:  # not yet, or just being moved aside
+            content = after
+        if content != after:
+            return content
+        assert process.poll() is None, "the run ended before it could be disturbed"
+        assert time.monotonic() < deadline, "no checkpoint appeared"
+        time.sleep(0.02)
+
+
+def test_one_word_after_ctrl_c_after_a_power_cut_and_never_beside_a_living_run(
+    pipeline: Pipeline, undisturbed: float
+) -> None:
+    """A second run is refused while the first lives; whatever ends the first, the same word goes on where it was."""
+    config = pipeline.write_config("kill", experiments={"text": EXPERIMENT}, benchmarks=None)
+    first = start(pipeline, config)
+    seen = wait_for_step(pipeline, first)
+    second = start(pipeline, config)
+    words = second.communicate(timeout=60)[0]
+    assert second.returncode == 3, words
+    assert f"a run is alive in {pipeline.folder}: process {first.pid}" in words
+    assert first.poll() is None, "refusing must not disturb the living"
+
+    os.killpg(first.pid, signal.SIGINT)  # Ctrl-C
+    words = first.communicate(timeout=120)[0]
+    assert first.returncode != 0, words
+    assert not (pipeline.folder / TARGET).exists()
+
+    third = start(pipeline, config)
+    wait_for_step(pipeline, third, seen)
+    os.killpg(third.pid, signal.SIGKILL)  # the power cut: every process is gone, every lock file is still there
+    third.communicate(timeout=60)
+    assert any((pipeline.folder / ".snakemake/locks").iterdir())
+    assert (pipeline.folder / ".snakemake/seqscale.lock").read_text()
+
+    fourth = start(pipeline, config)
+    words = fourth.communicate(timeout=300)[0]
+    assert fourth.returncode == 0, words
+    assert "no run is alive, so it is unlocked" in words
+    assert loss_of(pipeline) == undisturbed
+    assert "resuming after step" in (pipeline.folder / "results/logs/train/text/mamba/seed1.log").read_text()
+
+    # The clock jumps: what was read seems to be from the next century, what was made from the last.
+    os.utime(pipeline.folder / "results/data/pydoc_topics/meta.json", (4e9, 4e9))
+    os.utime(pipeline.folder / TARGET, (3e8, 3e8))
+    fifth = start(pipeline, config)
+    words = fifth.communicate(timeout=300)[0]
+    assert fifth.returncode == 0, words
+    assert loss_of(pipeline) == undisturbed

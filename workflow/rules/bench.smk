@@ -14,7 +14,7 @@ rule bench:
         "../../environment.yml"
     threads: lambda w: (workflow.cores or 1) if MATRIX.bench_kind(w.suite) not in UNTIMED else 1
     resources:
-        gpu=1,
+        gpu=gpus_of_one,
     params:
         script=f"{SRC}/bench.py",
         config=lambda w: as_json(MATRIX.bench_config(w.suite, w.model)),

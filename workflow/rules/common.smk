@@ -3,6 +3,7 @@ import functools
 import json
 import os
 import sys
+import time
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
@@ -18,6 +19,8 @@ from seqscale.data.corpora import find_file
 from seqscale.layers import layer_mixers
 from seqscale.plugins import mixer_code
 from seqscale.provenance import code_digest
+from seqscale.records.ledger import VARIABLE, take_down_the_rest
+from seqscale.recovery import AnotherRun, claim
 from seqscale.reporting.catalog import FIGURES
 from seqscale.tables.columns import TABLES
 
@@ -33,8 +36,11 @@ CLAIMS = os.path.relpath(ROOT / "config" / "claims.yaml")
 
 try:
     CONFIG = resolve(config, CONFIG_FILES, ROOT)
-    check_corpora(CONFIG)
-    load_claims(CLAIMS, ROOT / "workflow" / "schemas" / "claims.schema.yaml")
+    if (
+        workflow.is_main_process
+    ):  # a job on a cluster node need not check again what let it be submitted
+        check_corpora(CONFIG)
+        load_claims(CLAIMS, ROOT / "workflow" / "schemas" / "claims.schema.yaml")
 except (ConfigError, ClaimsError) as error:
     raise WorkflowError(str(error)) from None
 MATRIX = Matrix(CONFIG)
@@ -49,6 +55,27 @@ wildcard_constraints:
     suite=r"\w+",
     seed=r"\d+",
     rate=r"[0-9.e+-]+",
+
+
+os.environ[VARIABLE] = os.path.abspath(
+    "results"
+)  # jobs write down what they make, from what
+STARTED = time.time()
+
+
+onstart:
+    try:
+        claim(Path.cwd())
+    except AnotherRun as error:
+        raise WorkflowError(str(error)) from None
+
+
+onsuccess:
+    take_down_the_rest(Path("results").absolute(), STARTED)
+
+
+onerror:
+    take_down_the_rest(Path("results").absolute(), STARTED)
 
 
 def as_json(value):
@@ -134,6 +161,17 @@ def analysed_runs(wildcards):
         for experiment, _, _ in runs
     }
     return {"runs": files, "data": sorted(data)}
+
+
+def gpus(wildcards=None):
+    """GPUs that a training job asks for: one a process, none where the configuration insists on the CPU."""
+    compute = CONFIG.values["compute"]
+    return 0 if compute["device"] == "cpu" else compute["processes"]
+
+
+def gpus_of_one(wildcards=None):
+    """GPUs that any other job asks for: one at most."""
+    return min(1, gpus())
 
 
 def figure_files():

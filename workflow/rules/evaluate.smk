@@ -13,7 +13,7 @@ rule evaluate:
         "../../environment.yml"
     threads: CONFIG.values["compute"]["threads"]
     resources:
-        gpu=1,
+        gpu=gpus_of_one,
     params:
         script=f"{SRC}/evaluate.py",
         sample=sample_of,

@@ -12,9 +12,9 @@ rule search:
         "results/logs/search/{experiment}/{model}/lr{rate}.log",
     conda:
         "../../environment.yml"
-    threads: CONFIG.values["compute"]["threads"]
+    threads: CONFIG.values["compute"]["threads"] * CONFIG.values["compute"]["processes"]
     resources:
-        gpu=1,
+        gpu=gpus,
     params:
         script=f"{SRC}/train.py",
         config=lambda w: as_json(MATRIX.search_config(w.experiment, w.model, w.rate)),
@@ -56,9 +56,9 @@ rule train:
         "results/logs/train/{experiment}/{model}/seed{seed}.log",
     conda:
         "../../environment.yml"
-    threads: CONFIG.values["compute"]["threads"]
+    threads: CONFIG.values["compute"]["threads"] * CONFIG.values["compute"]["processes"]
     resources:
-        gpu=1,
+        gpu=gpus,
     params:
         script=f"{SRC}/train.py",
         config=lambda w: as_json(MATRIX.run_config(w.experiment, w.model, int(w.seed))),

@@ -163,6 +163,14 @@ def check_experiments(config: "Config", problems: Problems) -> None:
                 f"{nearest(experiment['reference_model'], experiment['models'])} "
                 f"Allowed: {', '.join(experiment['models'])}",
             )
+        compute = config.values["compute"]
+        pieces = compute["processes"] * compute["accumulate"]
+        if experiment["batch"] < pieces:
+            problems.add(
+                [*place, "batch"],
+                f"{experiment['batch']} rows cannot be shared by {compute['processes']} processes in "
+                f"{compute['accumulate']} pieces each (`compute: processes:, accumulate:`); allowed: {pieces} or more",
+            )
         _check_context(config, experiment, place, problems)
         if experiment["probes"] and config.datasets[experiment["dataset"]]["kind"] != "tweets":
             problems.add([*place, "probes"], "are for classifiers, but this dataset has no labels; leave it out")

@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from seqscale.files import read_json
+from seqscale.files import read_json, read_table
 from seqscale.tables.columns import COLUMNS, MISSING, OK
 from seqscale.tables.labels import label_tables
 from seqscale.tables.matrix import Matrix, RunKey, best_file
@@ -55,7 +55,7 @@ class Reader:
     def csv(self, path: Path, needed: list[str]) -> pd.DataFrame | None:
         """The table in `path`, which has the columns `needed`; None (and a problem noted) if it is broken."""
         try:
-            table = pd.read_csv(path)
+            table = read_table(path)
         except (OSError, ValueError) as error:  # pandas' EmptyDataError and ParserError are ValueErrors
             self.problems.append(f"{path}: cannot be read as CSV ({error}). Delete it and run again.")
             return None

@@ -20,6 +20,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from seqscale.files import atomic_write
+from seqscale.records.ledger import note_read
 
 log = logging.getLogger(__name__)
 
@@ -47,10 +48,20 @@ def _checksum(tensors: dict[str, Tensor], metadata: dict[str, str]) -> str:
 
 
 def save_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
-    """Write tensors with a checksum in the header, atomically."""
+    """Write tensors with a checksum in the header, atomically.
+
+    Raises:
+        OSError: the disk is full, or may not be written to. What was there before stays.
+    """
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     with atomic_write(path) as temporary:
-        save_file(tensors, temporary, metadata={**metadata, "sha256": _checksum(tensors, metadata)})
+        try:
+            save_file(tensors, temporary, metadata={**metadata, "sha256": _checksum(tensors, metadata)})
+        except SafetensorError as error:  # safetensors' own exception, also for what the system says
+            raise OSError(
+                f"{path} cannot be written ({error}). Put that right and run again: training goes on from its last "
+                "checkpoint."
+            ) from error
 
 
 def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -59,6 +70,7 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     Raises:
         ValueError: the file is truncated or its tensors do not have the checksum in the header.
     """
+    note_read(path)
     try:
         with safe_open(path, framework="pt") as handle:
             metadata = dict(handle.metadata() or {})

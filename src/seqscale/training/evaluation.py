@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from seqscale.data.batches import IGNORE, Batch, Dataset, LabelledBatch
+from seqscale.training.processes import ALONE, Team
 
 EVAL_TOKENS = 4096  # per batch: enough to keep a core busy, little enough for any memory
 EVAL_LOGITS = 1 << 26  # likewise, for large vocabularies: 256 MiB in float32
@@ -46,36 +47,50 @@ def _to(array: np.ndarray, device: torch.device) -> Tensor:
 
 
 def evaluate_split(
-    model: nn.Module, data: Dataset, split: str, context: int, device: torch.device, precision: str
+    model: nn.Module,
+    data: Dataset,
+    split: str,
+    context: int,
+    device: torch.device,
+    precision: str,
+    team: Team = ALONE,
 ) -> dict[str, float]:
     """Run a model over a whole split.
 
     Text is cut into windows of `context` tokens, each starting afresh; the last, shorter window counts too.
-    Of labelled texts, each has one target, its label.
+    Of labelled texts, each has one target, its label. Several processes take turns with the batches and all get the
+    whole split's result.
 
     Returns:
         loss (nats per target), accuracy (share of targets hit), tokens (targets seen).
     """
     pieces = data.eval_batches(split, rows_per_batch(context, data.vocab_size), context)
-    return score(model, pieces, device, precision)
+    return score(model, pieces, device, precision, team)
 
 
 @torch.inference_mode()
 def score(
-    model: nn.Module, batches: Iterable[Batch | LabelledBatch], device: torch.device, precision: str
+    model: nn.Module,
+    batches: Iterable[Batch | LabelledBatch],
+    device: torch.device,
+    precision: str,
+    team: Team = ALONE,
 ) -> dict[str, float]:
     """Run a model over batches; what `evaluate_split` returns."""
     was_training = model.training
     model.eval()
     loss, hits, count = 0.0, 0, 0
-    for piece in batches:
+    for index, piece in enumerate(batches):
+        if index % team.size != team.rank:
+            continue
         logits, flat = logits_and_targets(model, piece, device, precision)
         loss += F.cross_entropy(logits, flat, ignore_index=IGNORE, reduction="sum").item()
         asked = flat != IGNORE
         hits += int((logits.argmax(-1)[asked] == flat[asked]).sum())
         count += int(asked.sum())
     model.train(was_training)
-    return {"loss": loss / count, "accuracy": hits / count, "tokens": count}
+    loss, all_hits, all_count = team.sum(loss, hits, count)
+    return {"loss": loss / all_count, "accuracy": all_hits / all_count, "tokens": int(all_count)}
 
 
 def metrics(raw: dict[str, float], meta: dict[str, Any], split: str) -> dict[str, float | None]:

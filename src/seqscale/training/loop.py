@@ -3,6 +3,7 @@
 Same config, code, machine and thread count: the same weights to the last bit on a CPU, also across a ``kill -9``.
 """
 
+import contextlib
 import logging
 import math
 import sys
@@ -18,8 +19,8 @@ from tqdm import tqdm
 from seqscale.data import open_dataset
 from seqscale.data.batches import IGNORE, Batch, Dataset, LabelledBatch, LabelledDataset
 from seqscale.data.published_batches import draw
-from seqscale.devices import resolve_device, resolve_precision
-from seqscale.files import write_json, write_text
+from seqscale.devices import resolve_precision
+from seqscale.files import read_json, write_json, write_text
 from seqscale.models import (
     Classifier,
     LanguageModel,
@@ -32,19 +33,27 @@ from seqscale.models import (
 from seqscale.models.published import module_of, published_flops
 from seqscale.plugins import mixer_code
 from seqscale.provenance import code_digest, digest, provenance
+from seqscale.store import fetch, share
 from seqscale.training.checkpoint import Position, load_checkpoint, only_one, save_checkpoint, save_tensors
 from seqscale.training.evaluation import evaluate_split, logits_and_targets
 from seqscale.training.history import History
 from seqscale.training.optimizer import OptimizerSettings, make_optimizer
+from seqscale.training.processes import Team, team
 
 log = logging.getLogger(__name__)
+
+
+RESULTS = ("model.safetensors", "history.csv", "summary.json")
+MEMORY_NOTE = "out_of_memory.txt"  # in the work folder: where one of several processes ran out of memory
 
 
 class Diverged(Exception):
     """Loss or gradient is no longer a number."""
 
 
-def train(run: dict[str, Any], data_folder: str | Path, work: str | Path, out: str | Path) -> dict[str, Any]:
+def train(
+    run: dict[str, Any], data_folder: str | Path, work: str | Path, out: str | Path, failure: str | None = None
+) -> dict[str, Any]:
     """Train one run and leave model.safetensors, history.csv and summary.json in `out`.
 
     Args:
@@ -53,6 +62,12 @@ def train(run: dict[str, Any], data_folder: str | Path, work: str | Path, out: s
         work: a folder for checkpoints and the growing history; survives interruptions. If it holds a checkpoint of
             this very run, training goes on from there.
         out: where finished results go, each renamed into place.
+        failure: how an attempt with several processes ran out of memory (`MEMORY_NOTE`): nothing is trained, the
+            results say so.
+
+    Where SEQSCALE_CACHE names a shared folder (`seqscale.store`), a run that somebody finished there is copied.
+
+    Under torchrun several processes train the run together (`training.processes`); the first writes the files.
 
     Returns:
         The summary. `status` is "ok", "diverged" (a loss or gradient that is not a number) or "out of memory", with
@@ -60,7 +75,14 @@ def train(run: dict[str, Any], data_folder: str | Path, work: str | Path, out: s
     """
     work, out = Path(work), Path(out)
     torch.set_num_threads(run["threads"])
-    device = resolve_device(run["device"])
+    with team(run["device"]) as mine:
+        return _train(run, data_folder, work, out, failure, mine)
+
+
+def _train(
+    run: dict[str, Any], data_folder: str | Path, work: Path, out: Path, failure: str | None, mine: Team
+) -> dict[str, Any]:
+    device = mine.device(run["device"])
     _be_deterministic(device)
     data = open_dataset(data_folder)
     spec = ModelSpec.from_dict(run["model"])
@@ -72,10 +94,22 @@ def train(run: dict[str, Any], data_folder: str | Path, work: str | Path, out: s
         "device": device.type,
         "precision": resolve_precision(run["precision"], device),
     }
-    identity = digest({"run": run, "code": code_digest(*roots), "data": about_data, "machine": machine})
-    with only_one(work):
-        write_json(work / "run.json", run)  # for those who look on
-        return _Run(run, data, device, work, identity).finish(out)
+    what = {k: v for k, v in run.items() if k != "processes"}  # another number of processes may go on with a run
+    identity = digest({"run": what, "code": code_digest(*roots), "data": about_data, "machine": machine})
+    with only_one(work) if mine.first else contextlib.nullcontext():
+        mine.wait()  # until the first has the lock
+        if mine.first:
+            write_json(work / "run.json", run)  # for those who look on
+        processor = torch.cuda.get_device_name(device) if device.type == "cuda" else provenance()["cpu"]
+        key = digest({"identity": identity, "processes": mine.size, "processor": processor})
+        if mine.size == 1 and not failure and fetch("runs", key, out):
+            return read_json(out / "summary.json")
+        state = _Run(run, data, device, work, identity, mine)
+        mine.wait()  # until all have read the checkpoint, before the first writes the next
+        summary = state.finish(out, failure)
+        if mine.first and summary["status"] != "out of memory":  # that is the machine's doing and not the run's
+            share("runs", key, [out / name for name in RESULTS])
+        return summary
 
 
 def _be_deterministic(device: torch.device) -> None:
@@ -104,8 +138,11 @@ def model_for(run: dict[str, Any], data: Dataset) -> LanguageModel | Classifier 
 class _Run:
     """A run under way: its model, optimizer, position and history."""
 
-    def __init__(self, run: dict[str, Any], data: Dataset, device: torch.device, work: Path, identity: str) -> None:
+    def __init__(
+        self, run: dict[str, Any], data: Dataset, device: torch.device, work: Path, identity: str, team: Team
+    ) -> None:
         self.run, self.data, self.device, self.work, self.identity = run, data, device, work, identity
+        self.team = team
         self.precision = resolve_precision(run["precision"], device)
         self.settings = OptimizerSettings.from_dict(run["optimizer"])
         torch.manual_seed(run["seed"])
@@ -113,7 +150,8 @@ class _Run:
         self.optimizer = make_optimizer(self.model, self.settings)
         self.checkpoint = work / "checkpoint.safetensors"
         self.position = load_checkpoint(self.checkpoint, self.model, self.optimizer, identity) or Position(0, 0.0)
-        if self.position.step:
+        self.parallel = team.parallel(self.model, device)
+        if self.position.step and team.first:
             log.info("resuming after step %d of %d", self.position.step, run["steps"])
         self.valid_loss: float | None = None
         self.validates = run["protocol"] == "fair"  # no source looked at a validation split
@@ -126,12 +164,12 @@ class _Run:
         rate = self.settings.rate(step, self.run["steps"])
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        loss = self._loss(batch)
+        self.team.seed(self.run["seed"], step)
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        loss = self._backward(batch)
         clip = math.inf if self.settings.clip is None else self.settings.clip
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), clip)
-        value, norm_value = loss.item(), norm.item()
+        value, norm_value = loss.item(), norm.item()  # only now does the processor wait for the GPU
         for name, number in (("loss", value), ("norm of the gradient", norm_value)):
             if not math.isfinite(number):
                 raise Diverged(
@@ -141,19 +179,36 @@ class _Run:
         self.optimizer.step()
         return value, norm_value
 
+    def _backward(self, batch: Batch | LabelledBatch) -> torch.Tensor:
+        """Gradients of the mean loss over the whole batch, part by part; returns that loss, on the device."""
+        asked = batch.labels if isinstance(batch, LabelledBatch) else batch.targets
+        targets = int((asked != IGNORE).sum())
+        pieces = self.team.parts(batch, self.run.get("accumulate", 1))
+        total = torch.zeros((), device=self.device)
+        for index, piece in enumerate(pieces):
+            later = index + 1 < len(pieces)  # gradients are added up between processes once, with the last piece
+            with self.parallel.no_sync() if later and self.team.size > 1 else contextlib.nullcontext():  # type: ignore[operator]
+                loss = self._loss(piece) / targets
+                (loss * self.team.size).backward()  # DistributedDataParallel takes the mean over processes
+            total += loss.detach()
+        return self.team.add_up(total)
+
     def _loss(self, batch: Batch | LabelledBatch) -> torch.Tensor:
-        logits, targets = logits_and_targets(self.model, batch, self.device, self.precision)
-        return F.cross_entropy(logits, targets, ignore_index=IGNORE)
+        """The loss summed over the targets of `batch`."""
+        logits, targets = logits_and_targets(self.parallel, batch, self.device, self.precision)
+        return F.cross_entropy(logits, targets, ignore_index=IGNORE, reduction="sum")
 
     # -- the whole run -------------------------------------------------------------------------------------------
 
-    def _loop(self, history: History) -> None:
+    def _loop(self, history: History | None) -> None:
         run, steps = self.run, self.run["steps"]
         tokens_per_step = run["batch"] * run["context"]
         flops_per_step = self.model.training_flops(run["batch"], run["context"])
         self.model.train()
         began = time.perf_counter() - self.position.seconds
-        bar = tqdm(total=steps, initial=self.position.step, disable=not sys.stderr.isatty(), unit="step")
+        bar = tqdm(
+            total=steps, initial=self.position.step, disable=not (self.team.first and sys.stderr.isatty()), unit="step"
+        )
         for step in range(self.position.step, steps):
             loss, norm = self._step(step)
             done = step + 1
@@ -162,7 +217,7 @@ class _Run:
             evaluating = done % run["eval_every"] == 0 or done == steps
             valid = self._evaluate(done) if evaluating and self.validates else None
             seconds = time.perf_counter() - began
-            if evaluating or done % run["log_every"] == 0 or done == 1:
+            if history is not None and (evaluating or done % run["log_every"] == 0 or done == 1):
                 history.append(
                     step=done,
                     tokens=done * tokens_per_step,
@@ -173,17 +228,17 @@ class _Run:
                     valid_loss=valid,
                     grad_norm=norm,
                 )
-            if evaluating:
+            if evaluating and self.team.first:
                 told = "no validation" if valid is None else f"valid {valid:.4f}"
                 log.info("step %d of %d: train %.4f, %s nats, %.1f s", done, steps, loss, told, seconds)
             self.position = Position(done, seconds)
-            if done % run["checkpoint_every"] == 0 or done == steps:
+            if self.team.first and (done % run["checkpoint_every"] == 0 or done == steps):
                 save_checkpoint(self.checkpoint, self.model, self.optimizer, self.position, self.identity)
         bar.close()
 
     def _evaluate(self, done: int) -> float:
         run = self.run
-        raw = evaluate_split(self.model, self.data, "valid", run["context"], self.device, self.precision)
+        raw = evaluate_split(self.model, self.data, "valid", run["context"], self.device, self.precision, self.team)
         if not math.isfinite(raw["loss"]):  # the last steps can ruin the weights without another batch to show it
             raise Diverged(
                 f"the validation loss became {raw['loss']} after step {done} of {run['steps']}. "
@@ -192,14 +247,16 @@ class _Run:
         self.valid_loss = raw["loss"]
         return raw["loss"]
 
-    def finish(self, out: Path) -> dict[str, Any]:
+    def finish(self, out: Path, failure: str | None) -> dict[str, Any]:
         """Train to the end and write the results."""
-        status, reason = "ok", ""
+        status, reason = ("out of memory", failure) if failure else ("ok", "")
         path = self.work / "history.csv"
-        history = History(path, self.position.step)
+        history = History(path, self.position.step) if self.team.first else None
         try:
-            self._loop(history)
-            if self.valid_loss is None and self.validates:  # every step was done before; only the results were missing
+            if not failure:
+                self._loop(history)
+            # every step was done before; only the results were missing
+            if self.valid_loss is None and self.validates and not failure:
                 self._evaluate(self.position.step)
         except Diverged as error:
             status, reason = "diverged", str(error)
@@ -208,11 +265,17 @@ class _Run:
                 raise
             first_line = (str(error).splitlines() or [type(error).__name__])[0]
             status, reason = "out of memory", f"after step {self.position.step}: {first_line}"
+            if self.team.size > 1:  # the others wait for this one's gradients: the launcher ends them and tells
+                write_text(self.work / MEMORY_NOTE, reason)
+                raise
         finally:
-            history.close()
+            if history is not None:
+                history.close()
+        summary = self._summary(status, reason)
+        if not self.team.first:
+            return summary
         if status != "ok":
             log.error("%s: %s", status, reason)
-        summary = self._summary(status, reason)
         save_tensors(out / "model.safetensors", dict(self.model.state_dict()), {})
         write_text(out / "history.csv", path.read_text(encoding="utf-8"))
         write_json(out / "summary.json", summary)
@@ -244,6 +307,7 @@ class _Run:
                 device_name=torch.cuda.get_device_name() if self.device.type == "cuda" else None,
                 precision=self.precision,
                 threads=run["threads"],
+                processes=self.team.size,
                 data_sha256=self.data.meta.get("sha256"),
             ),
         }
