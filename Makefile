@@ -10,12 +10,22 @@ STAMP  := $(VENV)/.installed
 PATH   := $(abspath $(VENV))/bin:$(PATH)
 export PATH
 
-.PHONY: run test lint format unlock readme lock clean environment
+.PHONY: report compare run test lint format unlock readme lock clean environment
 .DEFAULT_GOAL := run
 
 run: $(STAMP)
 	@snakemake --profile workflow/profiles/default $(ARGS)
 	@echo "The report: $(CURDIR)/results/report.html"
+
+# The report of whatever is there, holes named; trains nothing.
+report: $(STAMP)
+	@snakemake --profile workflow/profiles/default --quiet all $(ARGS) -- partial_report
+
+# Two runs side by side: make compare A=results B=results/reference/h200 (folders or reports)
+A ?= results
+B ?= results/reference/h200
+compare: $(STAMP)
+	@python src/compare.py --a $(A) --b $(B) --out results/compare.html
 
 test: $(STAMP)
 	@pytest -n auto --maxprocesses 4 --dist loadfile $(ARGS)

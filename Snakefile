@@ -24,6 +24,14 @@ include: "workflow/rules/figures.smk"
 include: "workflow/rules/report.smk"
 
 
+onstart:
+    write_dag()
+
+
+onerror:
+    report_what_is_there()
+
+
 localrules:
     all,
 
@@ -35,3 +43,4 @@ rule all:
         "results/verdicts.csv",
         figure_files(),
         table_files(),
+        digest_files(),

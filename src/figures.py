@@ -5,7 +5,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from seqscale.reporting.catalog import FIGURES, NAMES
+from seqscale.reporting.catalog import ALL, EVIDENCE, FIGURES
 
 
 def arguments() -> argparse.ArgumentParser:
@@ -23,7 +23,7 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--config", type=Path, metavar="JSON",
                         help="resolved configuration, for the experiments' titles and order (optional)")  # fmt: skip
     parser.add_argument("--style", type=Path, metavar="YAML", help="colours and markers (default: report/style.yaml)")
-    parser.add_argument("--only", nargs="+", choices=NAMES, metavar="NAME", help="draw only these figures")
+    parser.add_argument("--only", nargs="+", choices=ALL, metavar="NAME", help="draw only these figures")
     parser.add_argument("--list", action="store_true", help="print the names, categories and titles, and stop")
     return parser
 
@@ -32,8 +32,8 @@ def main(argv: list[str] | None = None) -> int:
     """Run the command line; 0 when all figures were drawn, 2 when the input was wrong."""
     args = arguments().parse_args(argv)
     if args.list:
-        width = max(map(len, NAMES))
-        for figure in FIGURES:
+        width = max(map(len, ALL))
+        for figure in (*FIGURES, *EVIDENCE):
             print(f"{figure.name:<{width}}  {figure.category:<17}  {figure.title}")
         return 0
     # Matplotlib and pandas take a second to load: not for --help and --list.
@@ -44,7 +44,7 @@ def main(argv: list[str] | None = None) -> int:
 
     try:
         tables = load_tables(args.tables, read_json(args.config) if args.config else None)
-        made = draw_all(tables, load_style(args.style, tables.model_names), args.out, args.only or NAMES)
+        made = draw_all(tables, load_style(args.style, tables.model_names), args.out, args.only or ALL)
     except (OSError, ValueError) as error:
         print(f"figures: {error}", file=sys.stderr)
         return 2

@@ -1,10 +1,32 @@
-# Tables -> figures, each as SVG, PNG and the CSV behind it.
+# Tables -> the tables of which the report consists -> figures, each as SVG, PNG and the CSV behind it.
 STYLE = os.path.relpath(ROOT / "report" / "style.yaml")
+
+
+# Time and memory of the jobs are read as they lie in results/jobs (Snakemake's `benchmark:`).
+rule digest:
+    input:
+        tables=expand("results/tables/{name}.parquet", name=TABLES),
+        verdicts="results/verdicts.csv",
+        config="results/config.json",
+        claims=CLAIMS,
+    output:
+        expand("results/tables/{name}.{kind}", name=DIGESTS, kind=("csv", "parquet")),
+    log:
+        "results/logs/digest.log",
+    conda:
+        "../../environment.yml"
+    params:
+        script=f"{SRC}/digest.py",
+        compare=compared_run(),
+        code=code("digest.py"),
+    shell:
+        "python {params.script} --tables results/tables --verdicts {input.verdicts} --config {input.config} "
+        "--claims {input.claims} --jobs results/jobs {params.compare:q} --out results/tables > {log} 2>&1"
 
 
 rule figures:
     input:
-        tables=expand("results/tables/{name}.parquet", name=TABLES),
+        tables=expand("results/tables/{name}.parquet", name=(*TABLES, *DIGESTS)),
         config="results/config.json",
         style=STYLE,
     output:
@@ -15,11 +37,11 @@ rule figures:
                 category=figure.category,
                 labels={"figure": figure.title},
             )
-            for figure in FIGURES
+            for figure in (*FIGURES, *EVIDENCE)
         ],
         expand(
             "results/figures/{name}.{kind}",
-            name=[figure.name for figure in FIGURES],
+            name=[figure.name for figure in (*FIGURES, *EVIDENCE)],
             kind=("png", "csv"),
         ),
     log:
