@@ -40,6 +40,7 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--claims", type=Path, default=ROOT / "config" / "claims.yaml", metavar="YAML",
                         help="the claims file (default: config/claims.yaml)")  # fmt: skip
     parser.add_argument("--jobs", type=Path, metavar="DIR", help="folder with time and memory of every job (optional)")
+    parser.add_argument("--data", type=Path, metavar="DIR", help="folder with the prepared corpora (optional)")
     parser.add_argument("--compare", metavar="RUN", help="another run to stand beside this one: a results folder, "
                         "results/reference/NAME, or a report")  # fmt: skip
     parser.add_argument("--unread", type=Path, metavar="FILE", help="list of files that could not be read, a line each")
@@ -89,7 +90,7 @@ def main(argv: list[str] | None = None) -> int:
         default: Any = _summary(DEFAULT).get("config")
         unread = args.unread.read_text(encoding="utf-8").splitlines() if args.unread else []
         made = digest(tables, load_verdicts(args.verdicts), config, default=default,
-                      jobs=args.jobs, unread=unread, **told)  # fmt: skip
+                      jobs=args.jobs, data=args.data, unread=unread, **told)  # fmt: skip
         if args.compare:
             here = load_run(args.tables)
             here.more["verdicts"] = made["verdicts"]

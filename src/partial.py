@@ -62,8 +62,8 @@ def _report(results: Path, config: Path, other: str | None) -> int:
     compared = ["--compare", other] if other else []
     unread = results / "tables" / "unread.txt"
     try:
-        status = digest.main([*common, "--verdicts", verdicts, "--jobs", str(results / "jobs"), "--out", tables,
-                              "--unread", str(unread), *compared])  # fmt: skip
+        status = digest.main([*common, "--verdicts", verdicts, "--jobs", str(results / "jobs"), "--data",
+                              str(results / "data"), "--out", tables, "--unread", str(unread), *compared])  # fmt: skip
     finally:
         unread.unlink(missing_ok=True)
     status = status or figures.main([*common, "--out", str(results / "figures")])

@@ -72,7 +72,7 @@ def test_hover_shows_values_with_their_interval(seen: Seen) -> None:
     place = point.bounding_box()
     seen.page.mouse.move(place["x"] + place["width"] / 2, place["y"] + place["height"] / 2)
     seen.page.wait_for_selector("#prefill_scaling .hoverlayer .hovertext")
-    text = seen.page.locator("#prefill_scaling .hoverlayer").inner_text()
+    text = seen.page.locator("#prefill_scaling .hoverlayer").first.text_content()
     assert re.search(r"→ [\d.]+ [mµ]?s \[[\d.]+ [mµ]?s, [\d.]+ [mµ]?s\]", text), text
 
 

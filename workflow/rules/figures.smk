@@ -21,7 +21,7 @@ rule digest:
         code=code("digest.py"),
     shell:
         "python {params.script} --tables results/tables --verdicts {input.verdicts} --config {input.config} "
-        "--claims {input.claims} --jobs results/jobs {params.compare:q} --out results/tables > {log} 2>&1"
+        "--claims {input.claims} --jobs results/jobs --data results/data {params.compare:q} --out results/tables > {log} 2>&1"
 
 
 rule figures:

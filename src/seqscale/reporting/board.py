@@ -6,19 +6,26 @@ import pandas as pd
 
 from seqscale.reporting.claims import UNTESTED, wholes
 from seqscale.reporting.html import Cell, esc
-from seqscale.reporting.source import Tables
+from seqscale.reporting.source import Tables, records
 from seqscale.reporting.style import VERDICTS, Style
-from seqscale.reporting.words import anchor, chip, figure, measured, one
+from seqscale.reporting.words import anchor, chip, figure, measured
 
 HEADER = ["Claim", "Published", "As published, here", "Fair protocol, here", "Evidence"]
 RANK = {kind: rank for rank, kind in enumerate(VERDICTS)}
 
 
-def _verdict(row: dict[str, Any] | None, style: Style) -> Cell:
-    if row is None:
+def _verdict(rows: list[dict[str, Any]], style: Style) -> Cell:
+    """The verdict of one protocol; of each part, where the table has no row for the whole."""
+    if not rows:
         return Cell('<span class="muted" data-rank="9">no such test</span>', "judged none")
-    kind = row["verdict"] or UNTESTED
-    return Cell(f'<span data-rank="{RANK.get(kind, 8)}">{chip(kind, style)}</span>{measured(row)}', "judged")
+    rank = max(RANK.get(r["verdict"] or UNTESTED, 8) for r in rows)
+    told = [
+        chip(r["verdict"] or UNTESTED, style)
+        + measured(r)
+        + (f' <span class="what">{esc(r["part"])}</span>' if r["part"] else "")
+        for r in rows
+    ]
+    return Cell(f'<div data-rank="{rank}">{"".join(told)}</div>', "judged")
 
 
 def _filters(verdicts: pd.DataFrame, style: Style) -> str:
@@ -45,15 +52,15 @@ def board(verdicts: pd.DataFrame, tables: Tables, style: Style) -> str:
     rows = []
     printed = tables.table("claims", "claim figure").set_index("claim")["figure"].to_dict()
     for claim, group in whole.groupby("claim", sort=False):
-        published, fair = one(group, "published"), one(group, "fair")
-        first = fair or published or {}
-        own, ours = ((r or {}).get("verdict") for r in (published, fair))
-        kinds = " ".join(f"[{v}]" for v in (own, ours) if v)
+        published, fair = (records(group[group["protocol"] == p]) for p in ("published", "fair"))
+        first = records(group)[0]
+        own, ours = ({r["verdict"] for r in rows_of} for rows_of in (published, fair))
+        kinds = " ".join(f"[{v}]" for v in sorted({v for v in own | ours if v}))
         name = (
             f'<a class="claim" href="#{anchor(claim)}">{esc(claim)}</a>'
             f'<span class="what">{esc(first.get("title") or "")}</span>'
         )
-        if own == "reproduced" and ours not in (None, "reproduced"):
+        if own == {"reproduced"} and ours and "reproduced" not in ours:
             name += '<span class="only">holds only under its own protocol</span>'
         link = f'<a href="#{anchor(claim)}" aria-label="Evidence for {esc(claim)}">evidence</a>'
         text = printed.get(claim) or first.get("published")

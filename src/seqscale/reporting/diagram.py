@@ -23,7 +23,7 @@ def block(card: Mapping[str, Any]) -> str:
     inner = [norm, mixer, *([norm, str(channel)] if channel and channel != "none" else [])]
     positions = card.get("positions")
     first = "embedding" + (f" + {positions} positions" if positions and positions != "none" else "")
-    width, x, top = 150.0, 40.0, 8.0
+    width, x, top = 176.0, 34.0, 8.0
     parts, y = [_box(x, top, width, first)], top + 24
     box_top = y + 12
     y = box_top + 10
@@ -52,19 +52,33 @@ def block(card: Mapping[str, Any]) -> str:
         y += 36
     told = f"{first}; {times} residual: {', '.join(inner)}; {norm}; head"
     return (
-        f'<svg class="diagram" role="img" aria-label="Block diagram: {esc(told)}" viewBox="0 0 250 {y - 8:g}" '
-        f'style="--w:250px">{"".join(parts)}</svg>'
+        f'<svg class="diagram" role="img" aria-label="Block diagram: {esc(told)}" viewBox="0 0 270 {y - 8:g}" '
+        f'style="--w:270px">{"".join(parts)}</svg>'
     )
 
 
+def reduced(edges: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+    """The arrows without those that a longer way implies (transitive reduction of an acyclic graph)."""
+    after: dict[str, set[str]] = {}
+    for a, b in edges:
+        after.setdefault(a, set()).add(b)
+
+    def reaches(start: str, goal: str) -> bool:
+        return any(n == goal or reaches(n, goal) for n in after.get(start, ()))
+
+    return [(a, b) for a, b in edges if not any(n != b and reaches(n, b) for n in after[a])]
+
+
 def dag(edges: Sequence[tuple[str, str]], jobs: Mapping[str, int]) -> str:
-    """The rules as boxes, in columns by their longest way from the start; `jobs` counts the jobs of each."""
+    """The rules as boxes, in columns by their longest way to the end; `jobs` counts the jobs of each."""
     names = list(dict.fromkeys([n for edge in edges for n in edge] + list(jobs)))
-    level = dict.fromkeys(names, 0)
-    for _ in names:  # longest path: as many rounds as there are nodes always suffice
+    edges = reduced(edges)
+    level = dict.fromkeys(names, 0)  # longest way to the end, so that a rule stands just before what needs it
+    for _ in names:  # as many rounds as there are nodes always suffice
         for a, b in edges:
-            level[b] = max(level[b], level[a] + 1)
-    columns = [[n for n in names if level[n] == k] for k in range(max(level.values(), default=-1) + 1)]
+            level[a] = max(level[a], level[b] + 1)
+    last = max(level.values(), default=-1)
+    columns = [[n for n in names if last - level[n] == k] for k in range(last + 1)]
     place = {n: (16 + 150.0 * k, 14 + 52.0 * r) for k, column in enumerate(columns) for r, n in enumerate(column)}
     arrows = "".join(
         f'<path class="arrow" d="M{place[a][0] + 116:g} {place[a][1] + 12:g}'

@@ -25,7 +25,8 @@ from seqscale.reporting.summaries import CURVES, SUMMARY, curves, summary
 def digest(
     tables: Tables, verdicts: pd.DataFrame, config: Mapping[str, Any], *, default: Mapping[str, Any] | None = None,
     claim_table: pd.DataFrame | None = None, source_table: pd.DataFrame | None = None,
-    published: pd.DataFrame | None = None, jobs: Path | None = None, unread: Sequence[str] = (),
+    published: pd.DataFrame | None = None, jobs: Path | None = None,
+    data: Path | None = None, unread: Sequence[str] = (),
 ) -> dict[str, pd.DataFrame]:  # fmt: skip
     """Every table of DIGESTS. `unread`: words about files that were there and could not be used."""
 
@@ -46,7 +47,7 @@ def digest(
         "published": pd.DataFrame(columns=COLUMNS) if published is None else published,
         "comparison": pd.DataFrame(columns=FIELDS),
         "settings": origins.settings(config, default),
-        "provenance": origins.provenance(tables, config),
+        "provenance": origins.provenance(tables, config, data),
         "jobs": origins.jobs(jobs, config),
         "missing": origins.missing(tables, config, list(unread)),
     }

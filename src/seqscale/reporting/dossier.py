@@ -62,8 +62,11 @@ def _claim(claim: str, rows: pd.DataFrame, about: dict[str, Any], style: Style, 
 def _judged(whole: dict[str, Any] | None, rows: pd.DataFrame, protocol: str, style: Style) -> str:
     mine = rows[rows["protocol"] == protocol]
     if whole is None:
-        kinds = ", ".join(dict.fromkeys(mine["verdict"].dropna()))
-        return f"<div><h5>{NAMES[protocol]}</h5><p>{esc(kinds)}</p></div>"
+        told = "".join(
+            f'{chip(r["verdict"] or UNTESTED, style)}<p class="reason">{esc(r["part"])}: {esc(r["reason"])}</p>'
+            for r in records(mine)
+        )
+        return f"<div><h5>{NAMES[protocol]}</h5>{told}</div>"
     reason = f'<p class="reason">{esc(whole["reason"])}</p>' if whole["reason"] else ""
     return (
         f"<div><h5>{NAMES[protocol]}</h5>{chip(whole['verdict'] or UNTESTED, style)}<p>{measured(whole)}</p>{reason}"

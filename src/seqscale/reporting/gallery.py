@@ -45,7 +45,9 @@ def _card(row: dict[str, Any], tables: Tables, style: Style) -> str:
         facts.append(("State or cache", told))
     if row["d_model"] == row["d_model"]:
         depth = (
-            f", {data(row['n_layers'], str(int(row['n_layers'])))} layers" if row["n_layers"] == row["n_layers"] else ""
+            f", {data(row['n_layers'], str(int(row['n_layers'])))} {'layer' if row['n_layers'] == 1 else 'layers'}"
+            if row["n_layers"] == row["n_layers"]
+            else ""
         )
         facts.append(("Size", f"width {data(row['d_model'], str(int(row['d_model'])))}{depth}"))
     listed = "".join(f"<dt>{term}</dt><dd>{value}</dd>" for term, value in facts)
@@ -57,7 +59,7 @@ def _card(row: dict[str, Any], tables: Tables, style: Style) -> str:
         f'<article class="card" id="model-{esc(name)}" style="{_tone(style, name)}">'
         f"<h3>{marker(style.model(name))}{esc(row['title'] or name)}</h3>{note}"
         f"<dl>{listed or '<dt>Numbers</dt><dd>none in the tables of this run</dd>'}</dl>"
-        f'<div class="equations">{words}</div>{block(row)}{source}</article>'
+        f'<section class="equations">{words}</section>{block(row)}{source}</article>'
     )
 
 

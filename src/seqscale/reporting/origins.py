@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from seqscale.files import read_json
 from seqscale.reporting.html import esc_none
 from seqscale.reporting.source import Tables, records
 
@@ -51,8 +52,11 @@ def settings(config: Mapping[str, Any], default: Mapping[str, Any] | None) -> pd
     return pd.DataFrame(rows, columns=["key", "value", "default", "differs"])
 
 
-def provenance(tables: Tables, config: Mapping[str, Any]) -> pd.DataFrame:
-    """key, value: commit, versions, machine, checksums of the data, and what the runs themselves carry."""
+def provenance(tables: Tables, config: Mapping[str, Any], data: Path | None = None) -> pd.DataFrame:
+    """key, value: commit, versions, machine, checksums of the corpora, and what the runs themselves carry.
+
+    `data`: the folder of the prepared corpora, each with a meta.json.
+    """
     rows = list(_flat(config.get("provenance") or {}))
     if config.get("name"):
         rows.insert(0, ("configuration", str(config["name"])))
@@ -61,6 +65,13 @@ def provenance(tables: Tables, config: Mapping[str, Any]) -> pd.DataFrame:
         if values:
             shown = ", ".join(values) if len(values) <= 6 else f"{len(values)} different ones, see runs.csv"
             rows.append((f"runs.{column}", shown))
+    wanted = {x.get("dataset") for x in ((config.get("config") or {}).get("experiments") or {}).values()}
+    for path in sorted(data.glob("*/meta.json")) if data else []:
+        if path.parent.name in wanted:
+            meta = read_json(path)
+            sums = {"data_sha256": meta.get("sha256"), "data_files_sha256": meta.get("files_sha256")}
+            rows += [(f"{key}.{path.parent.name}{'.' + k if k else ''}", v)
+                     for key, value in sums.items() if value for k, v in _flat(value)]  # fmt: skip
     return pd.DataFrame(rows, columns=["key", "value"])
 
 

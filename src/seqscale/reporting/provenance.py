@@ -43,7 +43,7 @@ LABELS = {
     "runs.git_commit": "Commits of the runs", "runs.device": "Devices of the runs",
     "runs.config_digest": "Configurations of the runs",
 }  # fmt: skip
-GROUPS = {"packages": "Version of", "data_sha256": "SHA-256 of"}
+GROUPS = {"packages": "Version of", "data_sha256": "SHA-256 of", "data_files_sha256": "SHA-256 of the tokens of"}
 
 
 def _label(key: str) -> str:
