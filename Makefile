@@ -46,6 +46,7 @@ unlock: $(STAMP)
 	snakemake --unlock
 
 readme: $(STAMP)
+	snakemake --cores 1 --quiet all -- readme_pictures
 	python .ci/readme.py
 
 lock: $(STAMP)

@@ -5,7 +5,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from seqscale.reporting.catalog import ALL, EVIDENCE, FIGURES
+from seqscale.reporting.catalog import ALL, EVIDENCE, FIGURES, KINDS
 
 
 def arguments() -> argparse.ArgumentParser:
@@ -24,6 +24,8 @@ def arguments() -> argparse.ArgumentParser:
                         help="resolved configuration, for the experiments' titles and order (optional)")  # fmt: skip
     parser.add_argument("--style", type=Path, metavar="YAML", help="colours and markers (default: report/style.yaml)")
     parser.add_argument("--only", nargs="+", choices=ALL, metavar="NAME", help="draw only these figures")
+    parser.add_argument("--kinds", nargs="+", choices=KINDS, default=list(KINDS), metavar="KIND",
+                        help="which of svg, png and csv to write (default: all)")  # fmt: skip
     parser.add_argument("--list", action="store_true", help="print the names, categories and titles, and stop")
     return parser
 
@@ -44,13 +46,13 @@ def main(argv: list[str] | None = None) -> int:
 
     try:
         tables = load_tables(args.tables, read_json(args.config) if args.config else None)
-        made = draw_all(tables, load_style(args.style, tables.model_names), args.out, args.only or ALL)
+        made = draw_all(tables, load_style(args.style, tables.model_names), args.out, args.only or ALL, args.kinds)
     except (OSError, ValueError) as error:
         print(f"figures: {error}", file=sys.stderr)
         return 2
     for name in tables.missing:
         print(f"figures: no table called {name} in {args.tables}: figures that need it say so", file=sys.stderr)
-    print(f"figures: {len(made)} drawn in {args.out} (SVG, PNG and CSV)")
+    print(f"figures: {len(made)} drawn in {args.out} ({', '.join(args.kinds)})")
     return 0
 
 

@@ -1,5 +1,6 @@
 # Tables -> the tables of which the report consists -> figures, each as SVG, PNG and the CSV behind it.
 STYLE = os.path.relpath(ROOT / "report" / "style.yaml")
+README_PICTURES = ("final_loss", "prefill_scaling")
 
 
 # Time and memory of the jobs are read as they lie in results/jobs (Snakemake's `benchmark:`).
@@ -22,6 +23,29 @@ rule digest:
     shell:
         "python {params.script} --tables results/tables --verdicts {input.verdicts} --config {input.config} "
         "--claims {input.claims} --jobs results/jobs --data results/data {params.compare:q} --out results/tables > {log} 2>&1"
+
+
+# README's pictures, from the committed tables of the reference run: `make readme` remakes them.
+rule readme_pictures:
+    input:
+        tables=sorted(
+            os.path.relpath(f)
+            for f in (ROOT / "results" / "reference" / "two-cores").glob("*.csv")
+        ),
+        style=STYLE,
+    output:
+        expand("results/reference/two-cores/figures/{name}.svg", name=README_PICTURES),
+    log:
+        "results/logs/readme_pictures.log",
+    conda:
+        "../../environment.yml"
+    params:
+        script=f"{SRC}/figures.py",
+        names=README_PICTURES,
+        code=code("figures.py"),
+    shell:
+        "python {params.script} --tables results/reference/two-cores --style {input.style} --kinds svg "
+        "--out results/reference/two-cores/figures --only {params.names} > {log} 2>&1"
 
 
 rule figures:

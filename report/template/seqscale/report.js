@@ -54,7 +54,7 @@ const axisOf = (axis, log, values) => {
   if (log && (axis.lengths || new Set(values).size <= 4)) {
     const all = [...new Set(values)].sort((a, b) => a - b), [low, high] = ranges(all);
     const kept = all.filter((v, i) => i === 0 || Math.log(v / all[0]) / (Math.log(high / low) || 1) > 0)
-      .reduce((k, v) => !k.length || Math.log(v / k[k.length - 1]) / (Math.log(high / low) || 1) > 0.09 ? [...k, v] : k, []);
+      .reduce((k, v) => !k.length || Math.log(v / k[k.length - 1]) / (Math.log(high / low) || 1) > (innerWidth < 600 ? 0.17 : 0.09) ? [...k, v] : k, []);
     const text = v => v >= 1e4 && v % 1024 === 0 ? `${v / 1024}Ki` : String(v);
     return {...base, tickvals: kept, ticktext: kept.map(text)};
   }

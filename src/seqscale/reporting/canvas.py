@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, FixedLocator, FuncFormatter, LogLocator, NullLocator
 
 from seqscale.files import atomic_write
+from seqscale.reporting.catalog import KINDS
 from seqscale.reporting.style import ModelStyle, Style
 
 PANEL_INCHES = (5.0, 3.3)  # width with its labels, height
@@ -185,16 +186,21 @@ def length_text(value: float) -> str:
     return f"{value / 1024:g}Ki" if value >= 10_000 and value % 1024 == 0 else f"{value:g}"
 
 
-def save(figure: Figure, data: pd.DataFrame, stem: str | Path, title: str, alt: str) -> None:
+def save(
+    figure: Figure, data: pd.DataFrame, stem: str | Path, title: str, alt: str, kinds: Sequence[str] = KINDS
+) -> None:
     """Write ``stem.svg``, ``stem.png`` and ``stem.csv`` (the numbers drawn): no dates, fixed ids, same bytes again."""
     stem = Path(stem)
-    with mpl.rc_context({"svg.hashsalt": stem.name, "svg.fonttype": "path"}):
-        with atomic_write(stem.with_name(stem.name + ".svg")) as path:
+    with contextlib.ExitStack() as files:
+        path = {kind: files.enter_context(atomic_write(stem.with_name(f"{stem.name}.{kind}"))) for kind in kinds}
+        if "svg" in path:
+            files.enter_context(mpl.rc_context({"svg.hashsalt": stem.name, "svg.fonttype": "path"}))
             vector: Any = FigureCanvasSVG(figure)
-            vector.print_svg(str(path), metadata={"Date": None, "Creator": None, "Title": title, "Description": alt})
-        with atomic_write(stem.with_name(stem.name + ".png")) as path:
+            told = {"Date": None, "Creator": None, "Title": title, "Description": alt}
+            vector.print_svg(str(path["svg"]), metadata=told)
+        if "png" in path:
             figure.set_dpi(PNG_DPI)
             raster: Any = FigureCanvasAgg(figure)
-            raster.print_png(str(path), metadata={"Software": None, "Title": title})
-    with atomic_write(stem.with_name(stem.name + ".csv")) as path:
-        data.to_csv(path, index=False)
+            raster.print_png(str(path["png"]), metadata={"Software": None, "Title": title})
+        if "csv" in path:
+            data.to_csv(path["csv"], index=False)

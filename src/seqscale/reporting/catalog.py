@@ -14,6 +14,7 @@ import yaml
 
 from seqscale.reporting.tidy_entries import load_entries
 
+KINDS = ("svg", "png", "csv")
 CLAIMS_FILE = Path(__file__).resolve().parents[3] / "config" / "claims.yaml"
 
 

@@ -1,10 +1,10 @@
 """Builds and draws the figures of the catalog by name."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from seqscale.reporting import canvas, evidence, learning, scaling, tidy
-from seqscale.reporting.catalog import ALL, EVIDENCE, claim_figure, entry
+from seqscale.reporting.catalog import ALL, EVIDENCE, KINDS, claim_figure, entry
 from seqscale.reporting.chart import Chart
 from seqscale.reporting.draw import figure_of
 from seqscale.reporting.source import Tables
@@ -25,14 +25,16 @@ def build(name: str, tables: Tables) -> Chart:
     return BUILD[name](tables, title)
 
 
-def draw_all(tables: Tables, style: Style, out: str | Path, names: Iterable[str] = ALL) -> list[Path]:
-    """Draw `names` into folder `out`: ``NAME.svg``, ``NAME.png`` and ``NAME.csv`` each. Returns the SVG paths."""
+def draw_all(
+    tables: Tables, style: Style, out: str | Path, names: Iterable[str] = ALL, kinds: Sequence[str] = KINDS
+) -> list[Path]:
+    """Draw `names` into folder `out`: ``NAME.svg``, ``NAME.png``, ``NAME.csv``, or only `kinds`. Returns SVG paths."""
     out = Path(out)
     made = []
     for name in names:
         chart = build(name, tables)
         figure = figure_of(chart, style)
         with canvas.look(style):
-            canvas.save(figure, chart.data, out / name, chart.title, chart.alt)
+            canvas.save(figure, chart.data, out / name, chart.title, chart.alt, kinds)
         made.append(out / f"{name}.svg")
     return made
