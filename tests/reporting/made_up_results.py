@@ -288,7 +288,16 @@ def build(root: Path) -> Path:
     )
     models = pd.DataFrame(
         [
-            (m, t, "no mixing over time" if m in ("linear", "mlp") else "", m, 64, 3, PARAMS[m] + 6_656, PARAMS[m])
+            (
+                m,
+                t,
+                "no mixing over time" if m in ("linear", "mlp") else "",
+                "attention" if m in QUADRATIC else m,
+                64,
+                3,
+                PARAMS[m] + 6_656,
+                PARAMS[m],
+            )
             for m, t in TITLES.items()
         ],
         columns=["model", "title", "note", "mixer", "d_model", "n_layers", "params", "params_nonembedding"],

@@ -47,7 +47,7 @@ def test_a_run_does_not_differ_from_itself(results: Path) -> None:
 def test_what_was_changed_and_nothing_else_is_marked(results: Path, changed: Path) -> None:
     frame = compare(load_run(results), load_run(changed), ("a", "b"))
     assert different(frame) == {
-        ("test_loss", "Characters of the Python documentation: Mamba"), ("prefill time", "Mamba"),
+        ("test_loss", "text: Mamba"), ("prefill time", "Mamba"),
         ("prefill time per token", "Mamba"), ("verdict", "000.order (fair)"),
     }  # fmt: skip
     doubled = frame[(frame["kind"] == "prefill time") & frame["what"].str.startswith("Mamba")]

@@ -13,7 +13,7 @@ from seqscale.reporting.diagram import reduced
 from seqscale.reporting.names import DIGESTS
 from seqscale.reporting.origins import settings
 from seqscale.reporting.published import published_table
-from seqscale.reporting.source import Tables, load_tables, tables_of
+from seqscale.reporting.source import COLUMNS, Tables, load_tables, tables_of
 from seqscale.reporting.style import STYLE_FILE
 
 ROOT = STYLE_FILE.parents[1]
@@ -144,6 +144,5 @@ def test_readme_pictures_are_those_of_the_reference_run(tmp_path: Path) -> None:
 
 def test_tables_of_nothing() -> None:
     empty = load_tables(ROOT / "report")
-    assert tables_of({k: getattr(empty, k) for k in ("runs", "history", "search", "bench", "scaling", "samples", "models")},
-                     {}).model_names == []  # fmt: skip
+    assert tables_of({name: getattr(empty, name) for name in COLUMNS}, {}).model_names == []
     assert crossovers(empty).empty

@@ -190,7 +190,7 @@ def test_each_claim_has_its_evidence_and_its_command(html: str) -> None:
     assert "Known defects of the original" in text
 
 
-def test_the_first_questions_are_answered_at_the_top(html: str) -> None:
+def test_the_first_questions_are_answered_at_the_top(html: str, tables: Tables) -> None:
     text = section(html, "answers")
     failed, rest = text.split('id="answer-length"')
     verdicts = made_up_results.verdicts()
@@ -198,7 +198,11 @@ def test_the_first_questions_are_answered_at_the_top(html: str) -> None:
     for row in lost.to_dict("records"):
         assert row["claim"] in failed
         assert escape(str(row["reason"])) in failed
-    assert "4,096 tokens" in re.sub(r"<[^>]+>", "", rest)
+    crossed = tables.more["crossovers"]
+    crossed = crossed[(crossed["status"] == "overtakes") & (crossed["suite"] == "prefill")]
+    assert len(crossed)
+    for length in crossed["length"]:
+        assert f"from {length:,.0f} tokens" in re.sub(r"<[^>]+>", "", rest)
     assert "made-up processor" in rest
     assert "--forceall results/claims/" in rest
 

@@ -42,7 +42,8 @@ def _flat(value: Any, key: str = "") -> Iterator[tuple[str, str]]:
 
 def settings(config: Mapping[str, Any], default: Mapping[str, Any] | None) -> pd.DataFrame:
     """key, value, default, differs (same, changed, added, left out): the whole configuration beside the default one."""
-    mine, base = dict(_flat(config.get("config") or {})), dict(_flat(default or {}))
+    given = config.get("config")
+    mine, base = (dict(_flat(values)) if values else {} for values in (given, default))
     rows = []
     for key in [*mine, *(k for k in base if k not in mine)]:
         how = "added" if key not in base else "left out" if key not in mine else "same"
