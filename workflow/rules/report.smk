@@ -50,31 +50,3 @@ rule partial_report:
         compare=compared_run(),
     shell:
         "python {params.script} --results results --config {input.config} {params.compare:q} 2>&1 | tee {log}"
-
-
-def write_dag():
-    """results/dag.json: the rules and their arrows, for the report's picture. Only where the whole DAG is at hand."""
-    edges = sorted(
-        {
-            (before.rule.name, job.rule.name)
-            for job in workflow.dag.jobs
-            for before in workflow.dag.dependencies[job]
-            if job.rule.name != "all"
-        }
-    )
-    if any(after == "report" for _, after in edges):
-        write_json("results/dag.json", {"edges": edges})
-
-
-def report_what_is_there():
-    """After a failed run that was to end in a report: the report of what there is, its holes named."""
-    if not any(job.rule.name == "report" for job in workflow.dag.jobs):
-        return
-    log = "results/logs/partial_report.log"
-    script = [sys.executable, f"{SRC}/partial.py", "--results", "results"]
-    shell(
-        "{script:q} {compare:q} > {log} 2>&1 && tail -n 1 {log} >&2 || cat {log} >&2",
-        script=script,
-        compare=compared_run(),
-        log=log,
-    )

@@ -22,7 +22,9 @@ def card_table(tables: Tables, config: Mapping[str, Any]) -> pd.DataFrame:
     """
     described = (config.get("config") or {}).get("models") or {}
     used = [m for x in ((config.get("config") or {}).get("experiments") or {}).values() for m in x.get("models") or []]
-    names = list(dict.fromkeys([*used, *tables.model_names]))
+    frames = (tables.models, tables.runs, tables.bench)
+    measured = sorted({str(name) for frame in frames for name in frame["model"].dropna()})
+    names = list(dict.fromkeys([*used, *measured]))
     extra = tables.table("models", "channel_mixer norm positions experiment", "forward_flops_per_token")
     states = tables.bench[(tables.bench["quantity"] == "state") & tables.bench["median"].notna()]
     rows = []
