@@ -173,7 +173,9 @@ def write_dag():
         }
     )
     if any(after == "report" for _, after in edges):
-        with contextlib.suppress(OSError):  # where nothing can be written, the jobs say so
+        with contextlib.suppress(
+            OSError
+        ):  # where nothing can be written, the jobs say so
             write_json("results/dag.json", {"edges": edges})
 
 

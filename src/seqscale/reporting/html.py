@@ -142,7 +142,7 @@ def listed(items: Sequence[str]) -> str:
 class Downloads:
     """Files carried inside the page as data: links, within a budget, so that the page stays one small file."""
 
-    budget_bytes: int = 11_000_000  # of base64; pictures and text come on top, the page stays below 15 MB
+    budget_bytes: int = 5_000_000  # of base64; figures, library and text come on top, the page stays below 15 MB
 
     def link(self, path: Path, words: str) -> str:
         """A link that saves `path`; words only where the file is absent or the budget spent."""
