@@ -10,12 +10,22 @@ STAMP  := $(VENV)/.installed
 PATH   := $(abspath $(VENV))/bin:$(PATH)
 export PATH
 
-.PHONY: run resume audit test lint format unlock readme lock clean environment
+.PHONY: run resume audit report compare test lint format unlock readme lock clean environment
 .DEFAULT_GOAL := run
 
 run: $(STAMP)
 	@python src/run.py --profile workflow/profiles/default --logger seqscale $(ARGS)
 	@echo "The report: $(CURDIR)/results/report.html"
+
+# The report of whatever is there, holes named; trains nothing.
+report: $(STAMP)
+	@snakemake --profile workflow/profiles/default --quiet all $(ARGS) -- partial_report
+
+# Two runs side by side: make compare A=results B=results/reference/h200 (folders or reports)
+A ?= results
+B ?= results/reference/h200
+compare: $(STAMP)
+	@python src/compare.py --a $(A) --b $(B) --out results/compare.html
 
 test: $(STAMP)
 	@pytest -n auto --maxprocesses 4 --dist loadfile $(ARGS)
@@ -42,6 +52,7 @@ unlock: $(STAMP)
 	snakemake --unlock
 
 readme: $(STAMP)
+	snakemake --cores 1 --quiet all -- readme_pictures
 	python .ci/readme.py
 
 lock: $(STAMP)

@@ -25,6 +25,14 @@ include: "workflow/rules/figures.smk"
 include: "workflow/rules/report.smk"
 
 
+onstart:
+    write_dag()
+
+
+onerror:
+    report_what_is_there()
+
+
 # Where the jobs go to a cluster, these run where the command was typed: they are short, or want the network.
 localrules:
     all,
@@ -40,3 +48,4 @@ rule all:
         "results/verdicts.csv",
         figure_files(),
         table_files(),
+        digest_files(),

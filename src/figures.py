@@ -5,7 +5,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from seqscale.reporting.catalog import FIGURES, NAMES
+from seqscale.reporting.catalog import ALL, EVIDENCE, FIGURES, KINDS
 
 
 def arguments() -> argparse.ArgumentParser:
@@ -26,7 +26,9 @@ def arguments() -> argparse.ArgumentParser:
         "--claims", type=Path, metavar="YAML", help="claims file, for the figures as printed (optional)"
     )
     parser.add_argument("--style", type=Path, metavar="YAML", help="colours and markers (default: report/style.yaml)")
-    parser.add_argument("--only", nargs="+", choices=NAMES, metavar="NAME", help="draw only these figures")
+    parser.add_argument("--only", nargs="+", choices=ALL, metavar="NAME", help="draw only these figures")
+    parser.add_argument("--kinds", nargs="+", choices=KINDS, default=list(KINDS), metavar="KIND",
+                        help="which of svg, png and csv to write (default: all)")  # fmt: skip
     parser.add_argument("--list", action="store_true", help="print the names, categories and titles, and stop")
     return parser
 
@@ -35,8 +37,8 @@ def main(argv: list[str] | None = None) -> int:
     """Run the command line; 0 when all figures were drawn, 2 when the input was wrong."""
     args = arguments().parse_args(argv)
     if args.list:
-        width = max(map(len, NAMES))
-        for figure in FIGURES:
+        width = max(map(len, ALL))
+        for figure in (*FIGURES, *EVIDENCE):
             print(f"{figure.name:<{width}}  {figure.category:<17}  {figure.title}")
         return 0
     # Matplotlib and pandas take a second to load: not for --help and --list.
@@ -47,13 +49,13 @@ def main(argv: list[str] | None = None) -> int:
 
     try:
         tables = load_tables(args.tables, read_json(args.config) if args.config else None, args.claims)
-        made = draw_all(tables, load_style(args.style, tables.model_names), args.out, args.only or NAMES)
+        made = draw_all(tables, load_style(args.style, tables.model_names), args.out, args.only or ALL, args.kinds)
     except (OSError, ValueError) as error:
         print(f"figures: {error}", file=sys.stderr)
         return 2
     for name in tables.missing:
         print(f"figures: no table called {name} in {args.tables}: figures that need it say so", file=sys.stderr)
-    print(f"figures: {len(made)} drawn in {args.out} (SVG, PNG and CSV)")
+    print(f"figures: {len(made)} drawn in {args.out} ({', '.join(args.kinds)})")
     return 0
 
 

@@ -24,6 +24,7 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--config", type=Path, metavar="JSON",
                         help="resolved configuration with provenance: names, runs asked for (optional)")  # fmt: skip
     parser.add_argument("--style", type=Path, metavar="YAML", help="colours and markers (default: report/style.yaml)")
+    parser.add_argument("--dag", type=Path, metavar="JSON", help="the rules and their arrows (optional)")
     parser.add_argument("--out", type=Path, default=Path("results/report.html"), metavar="FILE",
                         help="the page (default: %(default)s)")  # fmt: skip
     parser.add_argument("--keep-notebook", type=Path, metavar="FILE", help="also save the executed notebook here")
@@ -35,9 +36,13 @@ def main(argv: list[str] | None = None) -> int:
     args = arguments().parse_args(argv)
     from seqscale.reporting.publish import publish
 
+    def warn(words: str) -> None:
+        print(f"report: warning: {words}", file=sys.stderr)
+
     try:
         out = publish(tables=args.tables, verdicts=args.verdicts, figures=args.figures, config=args.config,
-                      style=args.style, out=args.out, keep_notebook=args.keep_notebook)  # fmt: skip
+                      style=args.style, dag=args.dag, out=args.out, keep_notebook=args.keep_notebook,
+                      warn=warn)  # fmt: skip
     except (OSError, ValueError) as error:
         print(f"report: {error}", file=sys.stderr)
         return 2

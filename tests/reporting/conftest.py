@@ -1,14 +1,18 @@
 """A made-up results folder, its figures and its report, each built once for all tests here."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import made_up_results
 import pytest
 
+from seqscale.reporting import catalog
+from seqscale.reporting.catalog import claim_figure
 from seqscale.reporting.figures import draw_all
 from seqscale.reporting.publish import publish
 from seqscale.reporting.source import Tables, load_tables
-from seqscale.reporting.style import Style, load_style
+from seqscale.reporting.style import STYLE_FILE, Style, load_style
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -19,7 +23,19 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.fixture(scope="session")
 def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder with tables, verdicts and the resolved configuration."""
-    return made_up_results.build(tmp_path_factory.mktemp("results"))
+    root = made_up_results.build(tmp_path_factory.mktemp("results"))
+    make_digest(root)
+    return root
+
+
+def make_digest(root: Path, *arguments: str) -> None:
+    """Run the digest stage on a results folder by its own command line."""
+    script = STYLE_FILE.parents[1] / "src" / "digest.py"
+    command = [sys.executable, str(script), "--tables", str(root / "tables"), "--verdicts", str(root / "verdicts.csv"),
+               "--config", str(root / "config.json"), "--jobs", str(root / "jobs"), "--out", str(root / "tables"),
+               *arguments]  # fmt: skip
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.fixture(scope="session")
@@ -37,7 +53,9 @@ def style(tables: Tables) -> Style:
 @pytest.fixture(scope="session")
 def figures(results: Path, tables: Tables, style: Style) -> Path:
     """The folder with all figures drawn."""
-    draw_all(tables, style, results / "figures")
+    measured = made_up_results.verdicts().dropna(subset=["measured"])["claim"].unique()
+    known = [name for claim in measured if (name := claim_figure(claim)) in catalog.ALL]
+    draw_all(tables, style, results / "figures", [*catalog.NAMES, *known])
     return results / "figures"
 
 
@@ -46,7 +64,7 @@ def report(results: Path, figures: Path) -> Path:
     """The report, made by papermill and nbconvert."""
     return publish(
         tables=results / "tables", verdicts=results / "verdicts.csv", figures=figures,
-        config=results / "config.json", out=results / "report.html",
+        config=results / "config.json", dag=results / "dag.json", out=results / "report.html",
     )  # fmt: skip
 
 

@@ -230,7 +230,7 @@ def resolved_config() -> dict[str, Any]:
         },
         "runs": [{"experiment": e, "model": m, "seed": s} for e, models in EXPERIMENTS.items() for m in models for s in (1, 2, 3)]
         + [{"experiment": "never_run", "model": "mamba", "seed": 1}],
-        "search": [], "bench": [],
+        "search": [], "bench": [{"suite": "prefill", "model": "mamba"}, {"suite": "prefill", "model": "never_benched"}],
         "provenance": {
             "git_commit": "0123456789abcdef0123456789abcdef01234567", "git_dirty": True, "python": "3.11.7",
             "platform": "Linux", "device": "cpu", "cpu": "made-up processor", "threads": 1, "config_digest": "ab12cd34",
@@ -238,6 +238,35 @@ def resolved_config() -> dict[str, Any]:
             "data_sha256": {"pydoc_topics": "f" * 64},
         },
     }  # fmt: skip
+
+
+def _examples() -> pd.DataFrame:
+    rows = [
+        ("text", model, seed, text, "positive", answer, answer == "positive", 0.51 + 0.07 * seed)
+        for text in ("relaxing.. ", "they rock & <b>roll</b>")
+        for model, answer in (("mamba", "positive"), ("lstm", "negative"))
+        for seed in (1, 2)
+    ]
+    names = ["experiment", "model", "seed", "text", "truth", "answer", "correct", "confidence"]
+    return pd.DataFrame(rows, columns=names)
+
+
+def _accuracy() -> pd.DataFrame:
+    rows = [
+        ("text", model, seed, "test", length, 0.7 + 0.0011 * length, 0.69, 0.88)
+        for model in ("mamba", "lstm")
+        for seed in (None, 1)
+        for length in (8, 16, 64)
+    ]
+    names = ["experiment", "model", "seed", "split", "length_max", "accuracy", "ci_low", "ci_high"]
+    return pd.DataFrame(rows, columns=names)
+
+
+def _counterfactuals() -> pd.DataFrame:
+    rows = [("text", model, "name", term, 0.125, 0.0625, 0.25) for model in ("mamba", "lstm") for term in (None, "Ann")]
+    return pd.DataFrame(
+        rows, columns=["experiment", "model", "attribute", "term", "flip_share", "flip_low", "flip_high"]
+    )
 
 
 def build(root: Path) -> Path:
@@ -261,11 +290,32 @@ def build(root: Path) -> Path:
     )
     models = pd.DataFrame(
         [
-            (m, t, "no mixing over time" if m in ("linear", "mlp") else "", m, 64, 3, PARAMS[m] + 6_656, PARAMS[m])
+            (
+                m,
+                t,
+                "no mixing over time" if m in ("linear", "mlp") else "",
+                "attention" if m in QUADRATIC else m,
+                64,
+                3,
+                PARAMS[m] + 6_656,
+                PARAMS[m],
+            )
             for m, t in TITLES.items()
         ],
         columns=["model", "title", "note", "mixer", "d_model", "n_layers", "params", "params_nonembedding"],
     )
+    for name, frame in {
+        "examples": _examples(),
+        "accuracy": _accuracy(),
+        "counterfactuals": _counterfactuals(),
+    }.items():
+        write_table(root / "tables" / name, frame)
+    for rule, job in (("train", "text/mamba/seed1"), ("bench", "prefill/mamba"), ("train", "of/another/configuration")):
+        path = root / "jobs" / rule / f"{job}.tsv"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("s\th:m:s\tmax_rss\tcpu_time\n12.5\t0:00:12\t512.25\t11.75\n", encoding="utf-8")
+    write_json(root / "dag.json", {"edges": [["prepare", "train"], ["train", "tables"], ["bench", "tables"],
+                                             ["tables", "report"], ["train", "report"]]})  # fmt: skip
     frames = {"runs": runs, "history": history, "search": _search(rng), "bench": bench, "scaling": scaling,
               "samples": samples, "models": models, "extrapolation": made_up_analyses.extrapolation(),
               "analyses": made_up_analyses.analyses(), **made_up_sweeps.frontier_tables()}  # fmt: skip

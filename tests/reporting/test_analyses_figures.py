@@ -2,40 +2,47 @@
 
 import pytest
 
-from seqscale.reporting.figures import draw
+from seqscale.reporting.chart import Lines
+from seqscale.reporting.figures import build
 from seqscale.reporting.source import Tables
-from seqscale.reporting.style import Style
 
 
-def words(name: str, tables: Tables, style: Style) -> list[str]:
-    return [text.get_text() for axes in draw(name, tables, style).figure.axes for text in axes.texts]
+def panels(name: str, tables: Tables) -> list[Lines]:
+    found = build(name, tables).panels
+    assert found
+    assert all(isinstance(panel, Lines) for panel in found)
+    return [panel for panel in found if isinstance(panel, Lines)]
 
 
-def test_accuracy_by_length_is_the_mean_of_the_table(tables: Tables, style: Style) -> None:
-    data = draw("extrapolation", tables, style).data.set_index(["model", "length"])
+def test_accuracy_by_length_is_the_mean_of_the_table(tables: Tables) -> None:
+    data = build("extrapolation", tables).data.set_index(["model", "length"])
     assert data.loc[("mamba", 65536), "accuracy"] == pytest.approx(0.99)
     assert data.loc[("mamba", 65536), "seeds"] == 3
     assert data.loc[("mamba", 64), "ci_low"] < 0.99 < data.loc[("mamba", 64), "ci_high"]
+    (panel,) = panels("extrapolation", tables)
+    mamba = next(series for series in panel.series if series.model == "mamba")
+    assert mamba.y[list(mamba.x).index(65536)] == pytest.approx(0.99)
+    assert "trained at 256" in panel.title
 
 
-def test_a_model_without_positions_ends_where_it_ends(tables: Tables, style: Style) -> None:
-    assert "Transformer  out of range from 1024" in words("extrapolation", tables, style)
-    drawing = draw("extrapolation", tables, style)
-    assert drawing.data.query("model == 'transformer' and length > 256")["accuracy"].isna().all()
-    assert "96.0 % at 256" in drawing.alt
+def test_a_model_without_positions_ends_where_it_ends(tables: Tables) -> None:
+    chart = build("extrapolation", tables)
+    (panel,) = panels("extrapolation", tables)
+    lost = [mark for mark in panel.marks if mark.model == "transformer"]
+    assert lost
+    assert all(mark.words == "Transformer: out of range from 1024" for mark in lost)
+    assert chart.data.query("model == 'transformer' and length > 256")["accuracy"].isna().all()
+    assert "96.0 % at 256" in chart.alt
 
 
-def test_memory_shows_every_measure_and_window(tables: Tables, style: Style) -> None:
-    said = words("hippo_memory", tables, style)
+def test_memory_shows_every_measure_and_window(tables: Tables) -> None:
+    shown = [[series.label for series in panel.series] for panel in panels("hippo_memory", tables)]
     for label in ("LegS", "LegT, window 1", "LegT, window 0.1", "LagT, window 1", "Fourier, window 1"):
-        assert said.count(label) == 2, "once in each panel"
-    assert said.count("best polynomial") == 1
+        assert [labels.count(label) for labels in shown] == [1, 1], "once in each panel"
+    assert sum(labels.count("best polynomial") for labels in shown) == 1
 
 
-def test_a_kernel_that_is_no_number_is_crossed_and_named(tables: Tables, style: Style) -> None:
-    assert "diagonalised  above 1 from 64" in words("s4_kernel", tables, style)
-    left, right = draw("s4_kernel", tables, style).figure.axes
-    crosses = [[line for line in axes.lines if line.get_marker() == "X"] for axes in (left, right)]
-    # the label's own marker is none of them: a cross stands in the panel
-    assert not crosses[0]
-    assert len(crosses[1]) == 1
+def test_a_kernel_that_is_no_number_is_crossed_and_named(tables: Tables) -> None:
+    left, right = panels("s4_kernel", tables)
+    assert not left.marks
+    assert [mark.words for mark in right.marks] == ["diagonalised: an error above 1, or no number, from 64 on"]

@@ -29,9 +29,21 @@ def test_every_listed_model_has_a_marker_and_colours_of_its_own() -> None:
 
 
 def test_the_models_of_the_quick_start_are_listed() -> None:
-    models = yaml.safe_load((STYLE_FILE.parents[1] / "config" / "models.yaml").read_text(encoding="utf-8"))
-    ablations = {name for name in models if name.startswith("mamba_")}  # too many to be told apart: spare looks
-    assert set(models) - ablations <= set(load_style().listed)
+    config = yaml.safe_load((STYLE_FILE.parents[1] / "config" / "config.yaml").read_text(encoding="utf-8"))
+    models = {name for experiment in config["experiments"].values() for name in experiment["models"]}
+    assert models <= set(load_style().listed)
+
+
+def test_a_variant_has_its_familys_colour_and_a_look_of_its_own() -> None:
+    names = [f"mamba_{size}" for size in (8, 16, 32)] + ["published_000_mamba", "published_001_transformer"]
+    style = load_style(names=names)
+    for name in names:
+        family = "mamba" if "mamba" in name else "transformer"
+        assert style.model(name).tone == style.listed[family].tone
+        assert style.model(name) != style.listed[family]
+    assert len({style.model(name) for name in names}) == len(names)
+    assert style.model("transformer_pp_2").tone == style.listed["transformer_pp"].tone
+    assert style.model("mambalike").tone != style.listed["mamba"].tone
 
 
 def test_lines_and_text_stand_out_from_both_grounds() -> None:

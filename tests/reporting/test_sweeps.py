@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 from made_up_sweeps import EXPONENTS, history_rows, run_rows
 
-from seqscale.reporting.figures import draw
+from seqscale.reporting.chart import Lines
+from seqscale.reporting.figures import build
 from seqscale.reporting.source import COLUMNS, Tables, coerce, load_published
-from seqscale.reporting.style import Style, load_style
 from seqscale.reporting.sweeps import AS_PUBLISHED, FAIR, PRINTED, sweep_points
 from seqscale.stats import frontier
 from seqscale.tables.columns import as_table
@@ -28,11 +28,6 @@ def swept() -> Tables:
         **{name: coerce(known.get(name, pd.DataFrame()), columns) for name, columns in COLUMNS.items()},
         published=load_published(CLAIMS),
     )
-
-
-@pytest.fixture(scope="module")
-def look(swept: Tables) -> Style:
-    return load_style(names=swept.model_names)
 
 
 def test_a_frontier_is_what_no_cheaper_point_beats() -> None:
@@ -76,17 +71,18 @@ def test_sweep_points_are_means_beside_what_was_printed(swept: Tables) -> None:
     assert ("mlp", PRINTED, 64) not in points.index, "a sweep that nobody ran is no panel"
 
 
-def test_both_figures_say_their_numbers(swept: Tables, look: Style) -> None:
-    sensitivity = draw("sensitivity", swept, look)
-    assert len(sensitivity.figure.axes) == 2
+def test_both_figures_say_their_numbers(swept: Tables) -> None:
+    sensitivity = build("sensitivity", swept)
+    assert len(sensitivity.panels) == 2
     assert "as printed 4: 2.262" in sensitivity.alt
-    law = draw("loss_frontier", swept, look)
-    words = [text.get_text() for axes in law.figure.axes for text in axes.texts]
-    assert any("FLOPs^-0.0" in text for text in words)
+    law = build("loss_frontier", swept)
+    (panel,) = law.panels
+    assert isinstance(panel, Lines)
+    assert any("FLOPs^-0.0" in series.label for series in panel.series)
     assert len(law.data) == len(swept.frontier)
 
 
-def test_without_data_they_say_what_is_missing(look: Style) -> None:
+def test_without_data_they_say_what_is_missing() -> None:
     empty = Tables(**{name: coerce(pd.DataFrame(), columns) for name, columns in COLUMNS.items()})
-    assert "no sweep of a setting" in draw("sensitivity", empty, look).alt
-    assert "three widths" in draw("loss_frontier", empty, look).alt
+    assert "no sweep of a setting" in build("sensitivity", empty).alt
+    assert "three widths" in build("loss_frontier", empty).alt

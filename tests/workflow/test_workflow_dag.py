@@ -48,7 +48,7 @@ BENCH_COLUMNS = [
     "oom",
 ]
 VERDICT_COLUMNS = ["claim", "protocol", "published", "measured", "ci_low", "ci_high", "unit", "verdict", "reason"]
-DOWNSTREAM = {"tables": 1, "verdicts": 1, "figures": 1, "report": 1}
+DOWNSTREAM = {"tables": 1, "verdicts": 1, "digest": 1, "figures": 1, "report": 1}
 
 
 def asked(pipeline: Pipeline, kind: str = "runs", **wanted: str) -> int:
@@ -193,10 +193,10 @@ def test_a_new_title_redraws_and_trains_nothing(edited: Pipeline) -> None:
     assert edited.jobs() == {"resolve": 1, **DOWNSTREAM}
 
 
-def test_claims_rerun_verdicts_and_report(edited: Pipeline) -> None:
+def test_claims_rerun_verdicts_and_what_is_drawn_from_them(edited: Pipeline) -> None:
     path = edited.folder / "config/claims.yaml"
     path.write_text(path.read_text() + "\n# a word\n")
-    assert edited.jobs() == {"verdicts": 1, "report": 1}
+    assert edited.jobs() == {"verdicts": 1, "digest": 1, "figures": 1, "report": 1}
 
 
 def test_one_more_seed_trains_one_run_per_model(edited: Pipeline) -> None:

@@ -9,6 +9,8 @@ rule bench:
         notes="results/bench/{suite}/{model}.json",
     log:
         "results/logs/bench/{suite}/{model}.log",
+    benchmark:
+        "results/jobs/bench/{suite}/{model}.tsv"
     priority: 50  # first: once all cores are free, rather than waiting for them at the end
     conda:
         "../../environment.yml"

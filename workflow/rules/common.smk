@@ -1,4 +1,5 @@
 # The configuration, checked in full before any job starts, and the helpers that the rules share.
+import contextlib
 import functools
 import json
 import os
@@ -13,15 +14,18 @@ SRC = os.path.relpath(ROOT / "src")  # relative, so that a moved checkout reruns
 sys.path.insert(0, str(ROOT / "src"))
 
 from seqscale.claims import ClaimsError, load_claims
+from seqscale.claims.needs import needs
 from seqscale.config import ConfigError, Matrix, resolve
 from seqscale.data.check import check_corpora
 from seqscale.data.corpora import find_file
+from seqscale.files import write_json
 from seqscale.layers import layer_mixers
 from seqscale.plugins import mixer_code
 from seqscale.provenance import code_digest
 from seqscale.records.ledger import VARIABLE, take_down_the_rest
 from seqscale.recovery import AnotherRun, claim
-from seqscale.reporting.catalog import FIGURES
+from seqscale.reporting.catalog import EVIDENCE, FIGURES
+from seqscale.reporting.names import DIGESTS
 from seqscale.tables.columns import TABLES
 
 # --configfile replaces the quick start's configuration instead of being merged into it, so that no experiment of one
@@ -36,11 +40,13 @@ CLAIMS = os.path.relpath(ROOT / "config" / "claims.yaml")
 
 try:
     CONFIG = resolve(config, CONFIG_FILES, ROOT)
+    PUBLISHED_CLAIMS = load_claims(
+        CLAIMS, ROOT / "workflow" / "schemas" / "claims.schema.yaml"
+    )
     if (
         workflow.is_main_process
     ):  # a job on a cluster node need not check again what let it be submitted
         check_corpora(CONFIG)
-        load_claims(CLAIMS, ROOT / "workflow" / "schemas" / "claims.schema.yaml")
 except (ConfigError, ClaimsError) as error:
     raise WorkflowError(str(error)) from None
 MATRIX = Matrix(CONFIG)
@@ -53,6 +59,7 @@ wildcard_constraints:
     experiment=r"\w+",
     model=r"\w+",
     suite=r"\w+",
+    claim=r"[\w.]+",
     seed=r"\d+",
     rate=r"[0-9.e+-]+",
 
@@ -178,7 +185,7 @@ def figure_files():
     """Every figure in its three forms: SVG, PNG and the CSV behind it."""
     return [
         f"results/figures/{figure.name}.{kind}"
-        for figure in FIGURES
+        for figure in (*FIGURES, *EVIDENCE)
         for kind in ("svg", "png", "csv")
     ]
 
@@ -190,3 +197,72 @@ def table_files():
         for name in TABLES
         for kind in ("csv", "parquet")
     ]
+
+
+def digest_files():
+    """The tables that the report consists of, in their two forms."""
+    return [
+        f"results/tables/{name}.{kind}"
+        for name in DIGESTS
+        for kind in ("csv", "parquet")
+    ]
+
+
+def compared_run():
+    """The arguments for another run to stand beside this one, where the configuration names it."""
+    other = (CONFIG.values.get("report") or {}).get("compare")
+    return ["--compare", other] if other else []
+
+
+def files_of_claim(wildcards):
+    """What a claim rests on: its runs with their searches, its benchmarks."""
+    found = [c for c in PUBLISHED_CLAIMS.claims if c.id == wildcards.claim]
+    if not found:
+        known = ", ".join(c.id for c in PUBLISHED_CLAIMS.claims)
+        raise WorkflowError(
+            f"there is no claim {wildcards.claim!r}. There are: {known}"
+        )
+    need = needs(found[0], MATRIX.summary())
+    pairs = {(experiment, model) for experiment, model, _ in need.runs}
+    rates = [(e, m, r) for e, m, r in MATRIX.searches() if (e, m) in pairs]
+    return [
+        *(
+            f"results/runs/{e}/{m}/seed{seed}/{name}"
+            for e, m, seed in need.runs
+            for name in ("summary.json", "history.csv", "metrics.json")
+        ),
+        *(f"results/search/{e}/{m}/lr{rate}/summary.json" for e, m, rate in rates),
+        *sorted({f"results/search/{e}/{m}/best.json" for e, m, _ in rates}),
+        *(f"results/bench/{suite}/{model}.csv" for suite, model in need.bench),
+    ]
+
+
+def write_dag():
+    """results/dag.json: the rules and their arrows, for the report's picture. Only where the whole DAG is at hand."""
+    edges = sorted(
+        {
+            (before.rule.name, job.rule.name)
+            for job in workflow.dag.jobs
+            for before in workflow.dag.dependencies[job]
+            if job.rule.name != "all"
+        }
+    )
+    if any(after == "report" for _, after in edges):
+        with contextlib.suppress(
+            OSError
+        ):  # where nothing can be written, the jobs say so
+            write_json("results/dag.json", {"edges": edges})
+
+
+def report_what_is_there():
+    """After a failed run that was to end in a report: the report of what there is, its holes named."""
+    if not any(job.rule.name == "report" for job in workflow.dag.jobs):
+        return
+    log = "results/logs/partial_report.log"
+    script = [sys.executable, f"{SRC}/partial.py", "--results", "results"]
+    shell(
+        "{script:q} {compare:q} > {log} 2>&1 && tail -n 1 {log} >&2 || cat {log} >&2",
+        script=script,
+        compare=compared_run(),
+        log=log,
+    )

@@ -9,6 +9,8 @@ rule evaluate:
         "results/runs/{experiment}/{model}/seed{seed}/metrics.json",
     log:
         "results/logs/evaluate/{experiment}/{model}/seed{seed}.log",
+    benchmark:
+        "results/jobs/evaluate/{experiment}/{model}/seed{seed}.tsv"
     conda:
         "../../environment.yml"
     threads: CONFIG.values["compute"]["threads"]

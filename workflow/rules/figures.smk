@@ -1,10 +1,56 @@
-# Tables -> figures, each as SVG, PNG and the CSV behind it.
+# Tables -> the tables of which the report consists -> figures, each as SVG, PNG and the CSV behind it.
 STYLE = os.path.relpath(ROOT / "report" / "style.yaml")
+README_PICTURES = ("final_loss", "prefill_scaling")
+
+
+# Time and memory of the jobs are read as they lie in results/jobs (Snakemake's `benchmark:`).
+rule digest:
+    input:
+        tables=expand("results/tables/{name}.parquet", name=TABLES),
+        verdicts="results/verdicts.csv",
+        config="results/config.json",
+        claims=CLAIMS,
+    output:
+        expand("results/tables/{name}.{kind}", name=DIGESTS, kind=("csv", "parquet")),
+    log:
+        "results/logs/digest.log",
+    conda:
+        "../../environment.yml"
+    params:
+        script=f"{SRC}/digest.py",
+        compare=compared_run(),
+        code=code("digest.py"),
+    shell:
+        "python {params.script} --tables results/tables --verdicts {input.verdicts} --config {input.config} "
+        "--claims {input.claims} --jobs results/jobs --data results/data {params.compare:q} --out results/tables > {log} 2>&1"
+
+
+# README's pictures, from the committed tables of the reference run: `make readme` remakes them.
+rule readme_pictures:
+    input:
+        tables=sorted(
+            os.path.relpath(f)
+            for f in (ROOT / "results" / "reference" / "two-cores").glob("*.csv")
+        ),
+        style=STYLE,
+    output:
+        expand("results/reference/two-cores/figures/{name}.svg", name=README_PICTURES),
+    log:
+        "results/logs/readme_pictures.log",
+    conda:
+        "../../environment.yml"
+    params:
+        script=f"{SRC}/figures.py",
+        names=README_PICTURES,
+        code=code("figures.py"),
+    shell:
+        "python {params.script} --tables results/reference/two-cores --style {input.style} --kinds svg "
+        "--out results/reference/two-cores/figures --only {params.names} > {log} 2>&1"
 
 
 rule figures:
     input:
-        tables=expand("results/tables/{name}.parquet", name=TABLES),
+        tables=expand("results/tables/{name}.parquet", name=(*TABLES, *DIGESTS)),
         config="results/config.json",
         style=STYLE,
         claims=CLAIMS,
@@ -16,11 +62,11 @@ rule figures:
                 category=figure.category,
                 labels={"figure": figure.title},
             )
-            for figure in FIGURES
+            for figure in (*FIGURES, *EVIDENCE)
         ],
         expand(
             "results/figures/{name}.{kind}",
-            name=[figure.name for figure in FIGURES],
+            name=[figure.name for figure in (*FIGURES, *EVIDENCE)],
             kind=("png", "csv"),
         ),
     log:

@@ -6,6 +6,8 @@ rule prepare:
         "results/data/{dataset}/meta.json",
     log:
         "results/logs/prepare/{dataset}.log",
+    benchmark:
+        "results/jobs/prepare/{dataset}.tsv"
     conda:
         "../../environment.yml"
     params:

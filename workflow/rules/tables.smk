@@ -4,6 +4,8 @@ rule resolve:
         "results/config.json",
     log:
         "results/logs/resolve.log",
+    benchmark:
+        "results/jobs/resolve.tsv"
     conda:
         "../../environment.yml"
     params:
@@ -52,6 +54,8 @@ rule tables:
         expand("results/tables/{name}.{kind}", name=TABLES, kind=("csv", "parquet")),
     log:
         "results/logs/tables.log",
+    benchmark:
+        "results/jobs/tables.tsv"
     conda:
         "../../environment.yml"
     params:

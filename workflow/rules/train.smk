@@ -10,6 +10,8 @@ rule search:
         weights=temp("results/search/{experiment}/{model}/lr{rate}/model.safetensors"),
     log:
         "results/logs/search/{experiment}/{model}/lr{rate}.log",
+    benchmark:
+        "results/jobs/search/{experiment}/{model}/lr{rate}.tsv"
     conda:
         "../../environment.yml"
     threads: CONFIG.values["compute"]["threads"] * CONFIG.values["compute"]["processes"]
@@ -54,6 +56,8 @@ rule train:
         summary="results/runs/{experiment}/{model}/seed{seed}/summary.json",
     log:
         "results/logs/train/{experiment}/{model}/seed{seed}.log",
+    benchmark:
+        "results/jobs/train/{experiment}/{model}/seed{seed}.tsv"
     conda:
         "../../environment.yml"
     threads: CONFIG.values["compute"]["threads"] * CONFIG.values["compute"]["processes"]

@@ -1,4 +1,4 @@
-"""What all figures share: a sheet of panels, labels at the ends of lines, and saving byte for byte the same."""
+"""Matplotlib, as all figures use it: settings, a sheet of panels, axes, labels at the ends of lines, saving."""
 
 import contextlib
 import math
@@ -17,19 +17,12 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, FixedLocator, FuncFormatter, LogLocator, NullLocator
 
 from seqscale.files import atomic_write
+from seqscale.reporting.catalog import KINDS
 from seqscale.reporting.style import ModelStyle, Style
 
 PANEL_INCHES = (5.0, 3.3)  # width with its labels, height
 SINGLE_INCHES = (7.0, 3.9)
 PNG_DPI = 150
-
-
-class Drawing(NamedTuple):
-    """A drawn figure, the numbers in it (tidy, one row per mark) and a description for those who do not see it."""
-
-    figure: Figure
-    data: pd.DataFrame
-    alt: str
 
 
 class EndLabel(NamedTuple):
@@ -38,6 +31,7 @@ class EndLabel(NamedTuple):
     text: str
     look: ModelStyle
     y: float
+    hollow: bool = False  # a published series
 
 
 @contextlib.contextmanager
@@ -68,16 +62,6 @@ def sheet(count: int, height: float | None = None) -> tuple[Figure, list[Axes]]:
     engine.set(w_pad=0.08, h_pad=0.08, wspace=0.04, hspace=0.07)
     grid = figure.add_gridspec(rows, columns)
     return figure, [figure.add_subplot(grid[i // columns, i % columns]) for i in range(count)]
-
-
-def nothing_to_draw(style: Style, title: str, why: str) -> Drawing:
-    """The figure that stands in for one without data: it says what is missing."""
-    figure = Figure(figsize=(SINGLE_INCHES[0], 1.7), layout="constrained")
-    axes = figure.add_subplot()
-    axes.set_axis_off()
-    axes.text(0.5, 0.62, "Nothing to draw", ha="center", va="center", fontsize=11, weight="bold", color=style.ink)
-    axes.text(0.5, 0.34, why, ha="center", va="center", fontsize=8.5, color=style.muted, wrap=True)
-    return Drawing(figure, pd.DataFrame({"missing": [why]}), f"{title}. Nothing to draw: {why}")
 
 
 def spread(wanted: Sequence[float], gap: float) -> list[float]:
@@ -131,7 +115,7 @@ def end_labels(axes: Axes, labels: Sequence[EndLabel], style: Style, header: str
         axes.plot([1.028, 1.098], [place, place], transform=axes.transAxes, color=label.look.color,
                   ls=label.look.linestyle, lw=1.5, clip_on=False)  # fmt: skip
         axes.plot([1.063], [place], transform=axes.transAxes, color=label.look.color, marker=label.look.marker,
-                  ms=5, ls="none", clip_on=False)  # fmt: skip
+                  ms=5, ls="none", mfc=style.paper if label.hollow else label.look.color, clip_on=False)  # fmt: skip
         axes.text(1.112, place, label.text, transform=axes.transAxes, va="center", ha="left", fontsize=8,
                   color=style.ink)  # fmt: skip
     if header:
@@ -169,7 +153,10 @@ def log_axis(axes: Axes, which: str, values: Sequence[float], unit: str) -> None
     (axes.set_xlim if which == "x" else axes.set_ylim)(min(good) / pad, max(good) * pad)
     axis.set_major_locator(LogLocator(base=10, subs=_tick_digits(decades), numticks=12))
     axis.set_minor_locator(NullLocator())
-    axis.set_major_formatter(EngFormatter(unit=unit, sep=" " if unit else ""))
+    plain = not unit and min(good) >= 1e-4 and max(good) < 1e4
+    axis.set_major_formatter(
+        FuncFormatter(lambda v, _: f"{v:g}") if plain else EngFormatter(unit, sep=" " if unit else "")
+    )
 
 
 def _tick_digits(decades: float) -> tuple[float, ...]:
@@ -199,18 +186,21 @@ def length_text(value: float) -> str:
     return f"{value / 1024:g}Ki" if value >= 10_000 and value % 1024 == 0 else f"{value:g}"
 
 
-def save(drawing: Drawing, stem: str | Path, title: str) -> None:
+def save(
+    figure: Figure, data: pd.DataFrame, stem: str | Path, title: str, alt: str, kinds: Sequence[str] = KINDS
+) -> None:
     """Write ``stem.svg``, ``stem.png`` and ``stem.csv`` (the numbers drawn): no dates, fixed ids, same bytes again."""
     stem = Path(stem)
-    with mpl.rc_context({"svg.hashsalt": stem.name, "svg.fonttype": "path"}):
-        with atomic_write(stem.with_name(stem.name + ".svg")) as path:
-            vector: Any = FigureCanvasSVG(drawing.figure)
-            vector.print_svg(
-                str(path), metadata={"Date": None, "Creator": None, "Title": title, "Description": drawing.alt}
-            )
-        with atomic_write(stem.with_name(stem.name + ".png")) as path:
-            drawing.figure.set_dpi(PNG_DPI)
-            raster: Any = FigureCanvasAgg(drawing.figure)
-            raster.print_png(str(path), metadata={"Software": None, "Title": title})
-    with atomic_write(stem.with_name(stem.name + ".csv")) as path:
-        drawing.data.to_csv(path, index=False)
+    with contextlib.ExitStack() as files:
+        path = {kind: files.enter_context(atomic_write(stem.with_name(f"{stem.name}.{kind}"))) for kind in kinds}
+        if "svg" in path:
+            files.enter_context(mpl.rc_context({"svg.hashsalt": stem.name, "svg.fonttype": "path"}))
+            vector: Any = FigureCanvasSVG(figure)
+            told = {"Date": None, "Creator": None, "Title": title, "Description": alt}
+            vector.print_svg(str(path["svg"]), metadata=told)
+        if "png" in path:
+            figure.set_dpi(PNG_DPI)
+            raster: Any = FigureCanvasAgg(figure)
+            raster.print_png(str(path["png"]), metadata={"Software": None, "Title": title})
+        if "csv" in path:
+            data.to_csv(path["csv"], index=False)

@@ -1,10 +1,21 @@
-"""The fixed list of figures. Imports nothing heavy, so that Snakemake can read it while it parses its rules.
+"""The list of figures. Imports nothing heavy, so that Snakemake can read it while it parses its rules.
 
-The list never depends on the configuration: experiments and devices are panels inside a figure. A figure without
-data is still drawn and says what is missing.
+The list depends on the files of the project alone, never on the configuration: experiments and devices are panels
+inside a figure. A figure without data is still drawn and says what is missing. Three kinds:
+
+FIGURES    those with code of their own (learning, scaling) and those of report/figures.yaml (tidy)
+EVIDENCE   one for each claim of config/claims.yaml: claim_ID
 """
 
+from pathlib import Path
 from typing import NamedTuple
+
+import yaml
+
+from seqscale.reporting.tidy_entries import load_entries
+
+KINDS = ("svg", "png", "csv")
+CLAIMS_FILE = Path(__file__).resolve().parents[3] / "config" / "claims.yaml"
 
 
 class FigureEntry(NamedTuple):
@@ -40,14 +51,38 @@ FIGURES: tuple[FigureEntry, ...] = (
     FigureEntry("extrapolation", "Accuracy beyond the trained length", "extrapolation.rst", MEMORY),
     FigureEntry("hippo_memory", "What a HiPPO state remembers", "hippo_memory.rst", MEMORY),
     FigureEntry("s4_kernel", "S4's convolution kernel by four ways", "s4_kernel.rst", MEMORY),
+    *(FigureEntry(e["name"], e["title"], e["caption"], e["category"]) for e in load_entries()),
 )
 
 NAMES: tuple[str, ...] = tuple(entry.name for entry in FIGURES)
 
 
+def claim_figure(claim: str) -> str:
+    """The name of a claim's figure."""
+    return f"claim_{claim}"
+
+
+def evidence(file: Path = CLAIMS_FILE) -> tuple[FigureEntry, ...]:
+    """The figures of the claims, in their order; none where there is no claims file."""
+    if not file.is_file():
+        return ()
+    claims = (yaml.safe_load(file.read_text(encoding="utf-8")) or {}).get("claims") or []
+    return tuple(
+        FigureEntry(
+            claim_figure(str(c["id"])), f"{c['id']} {' '.join(str(c['title']).split())}", "claim.rst", "Evidence"
+        )
+        for c in claims
+        if isinstance(c, dict) and "id" in c and "title" in c
+    )
+
+
+EVIDENCE: tuple[FigureEntry, ...] = evidence()
+ALL: tuple[str, ...] = (*NAMES, *(entry.name for entry in EVIDENCE))
+
+
 def entry(name: str) -> FigureEntry:
     """The entry called `name`; ValueError lists what exists."""
-    for candidate in FIGURES:
+    for candidate in (*FIGURES, *EVIDENCE):
         if candidate.name == name:
             return candidate
-    raise ValueError(f"no figure is called {name!r}. The figures are: {', '.join(NAMES)}.")
+    raise ValueError(f"no figure is called {name!r}. The figures are: {', '.join(NAMES)}, and claim_ID for each claim.")

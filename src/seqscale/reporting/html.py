@@ -33,6 +33,11 @@ def esc(value: object) -> str:
     return escape(str(value))
 
 
+def data(value: float, text: str) -> str:
+    """A number as shown, with the full value of the table that it comes from beside it, for people and programs."""
+    return f'<data value="{float(value)!r}">{text}</data>'
+
+
 def number(value: Any, digits: int = 4) -> str:
     """A number with `digits` significant ones, plainly written between 0.001 and a million; a dash for none."""
     try:
@@ -43,37 +48,48 @@ def number(value: Any, digits: int = 4) -> str:
         return MISSING
     if value == 0 or 1e-3 <= abs(value) < 1e6:
         places = max(0, digits - 1 - (math.floor(math.log10(abs(value))) if value else 0))
-        return f"{value:,.{places}f}"
+        return data(value, f"{value:,.{places}f}")
     mantissa, exponent = f"{value:.{digits - 1}e}".split("e")
-    return f"{mantissa} &times; 10<sup>{int(exponent)}</sup>".replace("-", "&minus;")
+    return data(value, f"{mantissa} &times; 10<sup>{int(exponent)}</sup>".replace("-", "&minus;"))
 
 
 def fixed(value: float, places: int = 3) -> str:
     """A number with so many decimals; a dash for none."""
-    return f"{value:.{places}f}" if math.isfinite(value) else MISSING
+    return data(value, f"{value:,.{places}f}") if math.isfinite(value) else MISSING
 
 
-def with_interval(mean: float, low: float, high: float, places: int = 3, scale: float = 1.0, unit: str = "") -> str:
-    """ "1.889 [1.861, 1.918]"; without an interval it says so, since one run bears none."""
-    if not math.isfinite(mean):
-        return MISSING
-    value = f"{mean * scale:.{places}f}{unit}"
+def share(value: float, places: int = 1) -> str:
+    """A share as per cent; a dash for none."""
+    return data(value, f"{value * 100:.{places}f} %") if math.isfinite(value) else MISSING
+
+
+def interval(low: float, high: float, places: int = 3, percent: bool = False) -> str:
+    """ "[1.861, 1.918]"; without an interval it says so, since one run bears none."""
     if not (math.isfinite(low) and math.isfinite(high)):
-        return f'{value} <span class="ci">one seed</span>'
-    return f'{value} <span class="ci">[{low * scale:.{places}f}, {high * scale:.{places}f}]</span>'
+        return '<span class="ci">one seed</span>'
+    ends = (f"{v * 100:.{places}f}" if percent else f"{v:.{places}f}" for v in (low, high))
+    return '<span class="ci">[' + ", ".join(data(v, t) for v, t in zip((low, high), ends, strict=True)) + "]</span>"
 
 
 SI = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, ""), (1e-3, "m"), (1e-6, "µ"), (1e-9, "n"))
 
 
-def si(value: float, unit: str) -> str:
+def si_text(value: float, unit: str) -> str:
     """0.0042 s -> "4.2 ms": three significant digits with an SI prefix."""
-    if not math.isfinite(value):
-        return MISSING
     if value == 0:
-        return f"0 {unit}"
+        return f"0 {unit}".strip()
     size, letter = next(((s, p) for s, p in SI if abs(value) >= s * 0.9995), SI[-1])
     return f"{value / size:.3g} {letter}{unit}".strip()
+
+
+def si(value: float, unit: str) -> str:
+    """si_text as HTML; a dash for no number."""
+    return data(value, si_text(value, unit)) if math.isfinite(value) else MISSING
+
+
+def length(value: float) -> str:
+    """A length in tokens: "1,024"; a dash for none."""
+    return data(value, f"{value:,.0f}") if math.isfinite(value) else MISSING
 
 
 def table(caption: str, header: Sequence[str], rows: Sequence[Sequence[Cell | str]], kind: str = "") -> str:
@@ -112,6 +128,11 @@ def plural(count: int, noun: str, many: str = "") -> str:
     return f"{count} {noun if count == 1 else many or noun + 's'}"
 
 
+def esc_none(value: object) -> str:
+    """A text from a table, nothing for an empty cell."""
+    return "" if value is None or value != value else str(value)
+
+
 def listed(items: Sequence[str]) -> str:
     """ "a, b and c"."""
     return items[0] if len(items) == 1 else ", ".join(items[:-1]) + " and " + items[-1] if items else ""
@@ -121,7 +142,7 @@ def listed(items: Sequence[str]) -> str:
 class Downloads:
     """Files carried inside the page as data: links, within a budget, so that the page stays one small file."""
 
-    budget_bytes: int = 11_000_000  # of base64; pictures and text come on top, the page stays below 15 MB
+    budget_bytes: int = 5_000_000  # of base64; figures, library and text come on top, the page stays below 15 MB
 
     def link(self, path: Path, words: str) -> str:
         """A link that saves `path`; words only where the file is absent or the budget spent."""

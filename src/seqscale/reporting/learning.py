@@ -6,343 +6,171 @@ a run that diverged is drawn by itself up to where it ended, with a cross.
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
-from matplotlib.ticker import EngFormatter, FixedLocator, FuncFormatter, NullLocator, PercentFormatter
 
-from seqscale.reporting.canvas import (
-    Drawing,
-    EndLabel,
-    end_labels,
-    log_axis,
-    nothing_to_draw,
-    sheet,
-    short_count,
-    title_of,
-)
+from seqscale.reporting.canvas import short_count
+from seqscale.reporting.chart import Axis, Chart, Dot, Dots, Lines, Mark, Series, nothing
 from seqscale.reporting.intervals import estimate
 from seqscale.reporting.source import Tables, records
-from seqscale.reporting.style import Style
+from seqscale.reporting.summaries import curves, finished, metric_of, summary
 
-CROSS = "X"
-
-
-def finished(tables: Tables) -> pd.DataFrame:
-    """The runs with status ok (a table without statuses counts as all ok)."""
-    return tables.runs[tables.runs["status"].fillna("ok") == "ok"]
+LOSS = Axis("validation loss (nats per token)")
 
 
-def _curves(tables: Tables, experiment: str) -> pd.DataFrame:
-    """model, step, tokens, flops, seconds, valid_loss, ci_low, ci_high, seeds: means over finished seeds."""
-    history = tables.history[(tables.history["experiment"] == experiment) & tables.history["valid_loss"].notna()]
-    ok = finished(tables)[["experiment", "model", "seed"]].drop_duplicates()
-    if len(tables.runs):
-        history = history.merge(ok, on=["experiment", "model", "seed"])
-    rows = []
-    for (model, tokens), group in history.groupby(["model", "tokens"], sort=True):
-        e = estimate(group["valid_loss"].tolist())
-        means = group[["step", "flops", "seconds"]].mean()
-        rows.append(
-            (experiment, model, means["step"], tokens, means["flops"], means["seconds"], e.mean, e.low, e.high, e.n)
-        )
-    names = ["experiment", "model", "step", "tokens", "flops", "seconds", "valid_loss", "ci_low", "ci_high", "seeds"]
-    return pd.DataFrame(rows, columns=names)
-
-
-@dataclass(frozen=True)
-class Broken:
-    """A run that did not finish: its trace and why."""
-
-    model: str
-    seed: int
-    status: str
-    trace: pd.DataFrame
-
-
-def _broken(tables: Tables, experiment: str) -> list[Broken]:
+def _broken(tables: Tables, experiment: str, x: str, log: bool) -> tuple[list[Series], list[Mark]]:
+    """Runs that did not finish: a thin line as far as each went, a cross and words where it ended."""
     bad = tables.runs[(tables.runs["experiment"] == experiment) & (tables.runs["status"].fillna("ok") != "ok")]
-    found = []
+    lines, marks = [], []
     for row in records(bad):
-        h = tables.history
-        trace = h[(h["experiment"] == experiment) & (h["model"] == row["model"]) & (h["seed"] == row["seed"])]
+        h, model = tables.history, str(row["model"])
+        trace = h[(h["experiment"] == experiment) & (h["model"] == model) & (h["seed"] == row["seed"])]
         # Validation is rare; the training loss shows how the run went in between.
-        trace = trace.assign(loss=trace["valid_loss"].where(trace["valid_loss"].notna(), trace["train_loss"]))
-        found.append(Broken(str(row["model"]), int(row["seed"]), str(row["status"]), trace[np.isfinite(trace["loss"])]))
-    return found
-
-
-def _curve_figure(tables: Tables, style: Style, title: str, x: str, x_label: str, log: bool, unit: str) -> Drawing:
-    per_experiment = {e: _curves(tables, e) for e in tables.experiments}
-    shown = [e for e, curves in per_experiment.items() if len(curves) or _broken(tables, e)]
-    if not shown:
-        return nothing_to_draw(style, title, "the history table holds no validation loss.")
-    figure, panels = sheet(len(shown))
-    alt = [f"{title}, one panel per experiment; lower is better."]
-    data = []
-    for axes, experiment in zip(panels, shown, strict=True):
-        curves = per_experiment[experiment]
-        curves = curves[curves[x] > 0] if log else curves[curves[x].notna()]
-        labels = _draw_curves(axes, curves, tables, style, x)
-        title_of(axes, tables.experiment_title(experiment))
-        axes.set_xlabel(x_label)
-        axes.set_ylabel("validation loss (nats per token)")
-        if log:
-            log_axis(axes, "x", curves[x].tolist(), unit)
-        else:
-            axes.xaxis.set_major_formatter(EngFormatter(sep=""))
-        if len(curves):
-            low, high = curves["valid_loss"].min(), curves["valid_loss"].max()
-            margin = 0.06 * (high - low) or 0.1
-            axes.set_ylim(low - margin, high + margin)
-        _draw_broken(axes, _broken(tables, experiment), tables, style, x)
-        end_labels(axes, labels, style, "by final loss", leaders=x == "tokens")
-        data.append(curves)
-        alt.append(_describe_curves(tables, experiment, curves))
-    return Drawing(figure, pd.concat(data, ignore_index=True), " ".join(alt))
-
-
-def _draw_curves(axes: Axes, curves: pd.DataFrame, tables: Tables, style: Style, x: str) -> list[EndLabel]:
-    labels = []
-    for model, line in curves.groupby("model", sort=True):
-        look = style.model(str(model))
-        every = max(1, len(line) // 6)
-        # Markers start at different points, so that lines lying on each other can still be told apart.
-        start = sorted(curves["model"].unique()).index(model) % every
-        axes.plot(line[x], line["valid_loss"], color=look.color, ls=look.linestyle, marker=look.marker,
-                  markevery=(start, every), zorder=3)  # fmt: skip
-        if line["ci_low"].notna().any():
-            axes.fill_between(line[x], line["ci_low"], line["ci_high"], color=look.color, alpha=0.16, lw=0, zorder=2)
-        labels.append(EndLabel(tables.model_title(str(model)), look, float(line["valid_loss"].iloc[-1])))
-    return labels
-
-
-def _draw_broken(axes: Axes, broken: list[Broken], tables: Tables, style: Style, x: str) -> None:
-    """Each run that did not finish: a thin line as far as it went, a cross and words where it ended."""
-    bottom, top = axes.get_ylim()
-    left, right = axes.get_xlim()
-    for k, run in enumerate(broken):
-        look = style.model(run.model)
-        words = f"{tables.model_title(run.model)}, seed {run.seed}: {run.status}"
-        trace = run.trace[run.trace[x] > 0] if axes.get_xscale() == "log" else run.trace
+        loss = trace["valid_loss"].where(trace["valid_loss"].notna(), trace["train_loss"])
+        keep = np.isfinite(loss) & (trace[x] > 0 if log else trace[x].notna())
+        trace, loss = trace[keep], loss[keep]
         if trace.empty:
-            axes.text(0.02, 0.03 + 0.06 * k, words, transform=axes.transAxes, fontsize=7.5, color=style.ink)
             continue
-        axes.plot(trace[x], trace["loss"], color=look.color, lw=0.8, ls=look.linestyle, zorder=2)
-        x_end = float(np.clip(trace[x].iloc[-1], left, right))
-        y_end = float(np.clip(trace["loss"].iloc[-1], bottom, top))
-        axes.plot([x_end], [y_end], marker=CROSS, ms=9, mec=style.paper, mew=0.8, color=look.color, ls="none",
-                  clip_on=False, zorder=5)  # fmt: skip
-        right_half = axes.transAxes.inverted().transform(axes.transData.transform((x_end, y_end)))[0] > 0.5
-        axes.annotate(words, (x_end, y_end), xytext=(-9 if right_half else 9, -2 - 11 * k), textcoords="offset points",
-                      ha="right" if right_half else "left", va="top", fontsize=7.5, color=style.ink,
-                      bbox={"fc": style.paper, "ec": "none", "pad": 1}, zorder=4)  # fmt: skip
-    axes.set_ylim(bottom, top)
-    axes.set_xlim(left, right)
+        label = f"{tables.model_title(model)}, seed {row['seed']:g}"
+        lines.append(Series(model, label, trace[x].tolist(), loss.tolist(), faint=True))
+        at = float(trace[x].iloc[-1])
+        marks.append(Mark(model, label, at, float(loss.iloc[-1]), f"{label}: {row['status']}"))
+    return lines, marks
 
 
-def _describe_curves(tables: Tables, experiment: str, curves: pd.DataFrame) -> str:
-    if curves.empty:
-        return f"{tables.experiment_title(experiment)}: no finished run."
-    last = curves.groupby("model")["valid_loss"].last().sort_values()
-    order = ", ".join(f"{tables.model_title(str(m))} {v:.3f}" for m, v in last.items())
-    return f"{tables.experiment_title(experiment)}, final loss from lowest to highest: {order}."
+def _curve_figure(tables: Tables, title: str, x: str, axis: Axis) -> Chart:
+    panels, data = [], []
+    alt = [f"{title}, one panel per experiment; lower is better."]
+    for experiment in tables.experiments:
+        frame = curves(tables, experiment)
+        frame = frame[frame[x] > 0] if axis.log else frame[frame[x].notna()]
+        faint, marks = _broken(tables, experiment, x, axis.log)
+        if frame.empty and not faint:
+            continue
+        series = [
+            Series(str(model), tables.model_title(str(model)), line[x].tolist(), line["valid_loss"].tolist(),
+                   line["ci_low"].tolist(), line["ci_high"].tolist(), band=True)
+            for model, line in frame.groupby("model", sort=True)
+        ]  # fmt: skip
+        name = tables.experiment_title(experiment)
+        panels.append(Lines(name, axis, LOSS, (*series, *faint), tuple(marks), header="by final loss", clip=True))
+        data.append(frame)
+        last = frame.groupby("model")["valid_loss"].last().sort_values()
+        order = ", ".join(f"{tables.model_title(str(m))} {v:.3f}" for m, v in last.items())
+        alt.append(f"{name}, final loss from lowest to highest: {order or 'no finished run'}.")
+    if not panels:
+        return nothing(title, "the history table holds no validation loss.")
+    return Chart(title, tuple(panels), pd.concat(data, ignore_index=True), " ".join(alt))
 
 
-def training_curves(tables: Tables, style: Style, title: str) -> Drawing:
+def training_curves(tables: Tables, title: str) -> Chart:
     """Validation loss against training tokens."""
-    return _curve_figure(tables, style, title, "tokens", "training tokens", log=False, unit="")
+    return _curve_figure(tables, title, "tokens", Axis("training tokens"))
 
 
-def loss_vs_flops(tables: Tables, style: Style, title: str) -> Drawing:
+def loss_vs_flops(tables: Tables, title: str) -> Chart:
     """Validation loss against counted training FLOPs."""
-    return _curve_figure(tables, style, title, "flops", "training FLOPs (counted)", log=True, unit="")
+    return _curve_figure(tables, title, "flops", Axis("training FLOPs (counted)", log=True))
 
 
-def loss_vs_seconds(tables: Tables, style: Style, title: str) -> Drawing:
+def loss_vs_seconds(tables: Tables, title: str) -> Chart:
     """Validation loss against wall-clock training seconds."""
-    return _curve_figure(tables, style, title, "seconds", "training time", log=True, unit="s")
+    return _curve_figure(tables, title, "seconds", Axis("training time", "s", log=True))
 
 
-def _metric(tables: Tables, experiment: str) -> tuple[str, str]:
-    if tables.uses_accuracy(experiment):
-        return "test_accuracy", "test accuracy"
-    return "test_loss", "test loss (nats per token)"
-
-
-def summary(tables: Tables, experiment: str) -> pd.DataFrame:
-    """One row per model, best first: the experiment's test metric over finished seeds, and what else was run.
-
-    Columns: model, metric, mean, ci_low, ci_high, seeds (finished), seeds_all, broken (their statuses),
-    params_nonembedding. Models without a finished run come last with NaN.
-    """
-    metric, _ = _metric(tables, experiment)
-    rows = []
-    for model, runs in tables.runs[tables.runs["experiment"] == experiment].groupby("model", sort=True):
-        ok = runs[runs["status"].fillna("ok") == "ok"]
-        bad = runs[runs["status"].fillna("ok") != "ok"]["status"]
-        e = estimate(ok[metric].tolist())
-        broken = ", ".join(f"{n} {status}" for status, n in bad.value_counts().sort_index().items())
-        rows.append((experiment, model, metric, e.mean, e.low, e.high, e.n, len(runs), broken,
-                     runs["params_nonembedding"].max()))  # fmt: skip
-    names = [
-        "experiment",
-        "model",
-        "metric",
-        "mean",
-        "ci_low",
-        "ci_high",
-        "seeds",
-        "seeds_all",
-        "broken",
-        "params_nonembedding",
-    ]
-    frame = pd.DataFrame(rows, columns=names)
-    return frame.sort_values(
-        "mean", ascending=metric == "test_loss", na_position="last", kind="stable", ignore_index=True
-    )
-
-
-def final_loss(tables: Tables, style: Style, title: str) -> Drawing:
+def final_loss(tables: Tables, title: str) -> Chart:
     """Dot plot of the test result with its interval, best on top; small dots are single seeds."""
     shown = [e for e in tables.experiments if (tables.runs["experiment"] == e).any()]
     if not shown:
-        return nothing_to_draw(style, title, "the runs table is empty.")
-    tables_by = {e: summary(tables, e) for e in shown}
-    figure, panels = sheet(len(shown), height=1.15 + 0.29 * max(len(t) for t in tables_by.values()))
+        return nothing(title, "the runs table is empty.")
+    panels, data = [], []
     alt = [f"{title}: mean and 95 % interval over seeds, best on top."]
-    for axes, experiment in zip(panels, shown, strict=True):
-        frame = tables_by[experiment]
-        metric, label = _metric(tables, experiment)
+    for experiment in shown:
+        frame, metric = summary(tables, experiment), metric_of(tables, experiment)
         runs = finished(tables)
         runs = runs[runs["experiment"] == experiment]
-        for y, row in enumerate(records(frame)):
-            look = style.model(str(row["model"]))
-            seeds = runs.loc[runs["model"] == row["model"], metric].dropna()
-            if math.isfinite(row["ci_low"]):
-                axes.plot(
-                    [row["ci_low"], row["ci_high"]], [y, y], color=look.color, lw=3.2, alpha=0.45, solid_capstyle="butt"
-                )
-            axes.plot(seeds, [y] * len(seeds), ls="none", marker=".", ms=4, color=style.ink, zorder=4)
-            axes.plot(
-                [row["mean"]], [y], marker=look.marker, ms=7.5, color=look.color, mec=style.paper, mew=0.7, zorder=3
-            )
-            if row["broken"]:
-                axes.plot([0.985], [y], marker=CROSS, ms=8, color=look.color, mec=style.paper, mew=0.8, ls="none",
-                          transform=axes.get_yaxis_transform(), zorder=5)  # fmt: skip
-                axes.text(0.955, y, row["broken"], transform=axes.get_yaxis_transform(), ha="right", va="center",
-                          fontsize=7.5, bbox={"fc": style.paper, "ec": "none", "pad": 1.2}, zorder=4)  # fmt: skip
-        axes.set_yticks(range(len(frame)), [tables.model_title(str(m)) for m in frame["model"]])
-        for tick in axes.get_yticklabels():
-            tick.set_color(style.ink)
-        axes.set_ylim(len(frame) - 0.4, -0.6)
-        title_of(axes, tables.experiment_title(experiment))
-        axes.set_xlabel(label + (" → higher is better" if metric == "test_accuracy" else " ← lower is better"))
-        if metric == "test_accuracy":
-            axes.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+        rows = [
+            Dot(tables.model_title(str(r["model"])), str(r["model"]), r["mean"], r["ci_low"], r["ci_high"],
+                runs.loc[runs["model"] == r["model"], metric].dropna().tolist(), note=r["broken"])
+            for r in records(frame)
+        ]  # fmt: skip
+        share = metric == "test_accuracy"
+        label = "test accuracy → higher is better" if share else "test loss (nats per token) ← lower is better"
+        name = tables.experiment_title(experiment)
+        panels.append(Dots(name, Axis(label, share=share), tuple(rows)))
+        data.append(frame)
         good = frame.dropna(subset=["mean"])
         values = ", ".join(f"{tables.model_title(str(r['model']))} {r['mean']:.3f}" for r in records(good))
-        alt.append(f"{tables.experiment_title(experiment)}: {values or 'no finished run'}.")
-    return Drawing(figure, pd.concat(tables_by.values(), ignore_index=True), " ".join(alt))
+        alt.append(f"{name}: {values or 'no finished run'}.")
+    return Chart(title, tuple(panels), pd.concat(data, ignore_index=True), " ".join(alt))
 
 
-def loss_vs_params(tables: Tables, style: Style, title: str) -> Drawing:
+def loss_vs_params(tables: Tables, title: str) -> Chart:
     """Mean test loss against non-embedding parameters."""
     runs = finished(tables)
-    shown = [e for e in tables.experiments if runs.loc[runs["experiment"] == e, "test_loss"].notna().any()]
-    if not shown:
-        return nothing_to_draw(style, title, "the runs table holds no test loss.")
-    figure, panels = sheet(len(shown))
-    data, alt = [], [f"{title}: mean over seeds with 95 % interval."]
-    for axes, experiment in zip(panels, shown, strict=True):
-        labels = []
+    panels, data = [], []
+    alt = [f"{title}: mean over seeds with 95 % interval."]
+    for experiment in tables.experiments:
+        series, told = [], []
         for model, group in runs[runs["experiment"] == experiment].groupby("model", sort=True):
-            look, e = style.model(str(model)), estimate(group["test_loss"].tolist())
-            params = float(group["params_nonembedding"].max())
+            e, params = estimate(group["test_loss"].tolist()), float(group["params_nonembedding"].max())
             if e.n == 0 or not params > 0:
                 continue
-            if e.n > 1:
-                axes.plot([params, params], [e.low, e.high], color=look.color, lw=3, alpha=0.4, solid_capstyle="butt")
-            axes.plot([params], [e.mean], marker=look.marker, ms=7.5, color=look.color, mec=style.paper, mew=0.7)
-            labels.append(EndLabel(f"{tables.model_title(str(model))}, {short_count(params)}", look, e.mean))
+            name = tables.model_title(str(model))
+            series.append(
+                Series(str(model), f"{name}, {short_count(params)}", [params], [e.mean], [e.low], [e.high], name=name)
+            )
             data.append((experiment, model, params, e.mean, e.low, e.high, e.n))
-        here = [row for row in data if row[0] == experiment]
-        log_axis(axes, "x", [row[2] for row in here], "")
-        axes.xaxis.set_major_formatter(FuncFormatter(lambda v, _: short_count(v)))
-        title_of(axes, tables.experiment_title(experiment))
-        axes.set_xlabel("non-embedding parameters")
-        axes.set_ylabel("test loss (nats per token)")
-        end_labels(axes, labels, style, "by loss, with parameters", leaders=False)
-        told = ", ".join(f"{tables.model_title(str(r[1]))} {r[3]:.3f} at {short_count(r[2])}" for r in here)
-        alt.append(f"{tables.experiment_title(experiment)}: {told or 'no parameter counts'}.")
+            told.append(f"{name} {e.mean:.3f} at {short_count(params)}")
+        if not series:
+            continue
+        heading = tables.experiment_title(experiment)
+        x, y = Axis("non-embedding parameters", log=True), Axis("test loss (nats per token)")
+        panels.append(Lines(heading, x, y, tuple(series), header="by loss, with parameters"))
+        alt.append(f"{heading}: {', '.join(told)}.")
+    if not panels:
+        return nothing(title, "the runs table holds no test loss.")
     names = ["experiment", "model", "params_nonembedding", "test_loss", "ci_low", "ci_high", "seeds"]
-    return Drawing(figure, pd.DataFrame(data, columns=names), " ".join(alt))
+    return Chart(title, tuple(panels), pd.DataFrame(data, columns=names), " ".join(alt))
 
 
-def learning_rate_search(tables: Tables, style: Style, title: str) -> Drawing:
+def learning_rate_search(tables: Tables, title: str) -> Chart:
     """Validation loss of the search against learning rate; the chosen one ringed, choices at the grid's edge named."""
     search = tables.search
-    shown = [e for e in tables.experiments if (search["experiment"] == e).any()]
-    if not shown:
-        return nothing_to_draw(style, title, "no learning rate was searched for.")
-    figure, panels = sheet(len(shown))
+    panels = []
     alt = [f"{title}: validation loss against learning rate, the chosen rate ringed."]
-    for axes, experiment in zip(panels, shown, strict=True):
+    for experiment in tables.experiments:
         here = search[search["experiment"] == experiment]
-        labels, told, failed = [], [], 0
-        axes.set_xscale("log")
+        if here.empty:
+            continue
         ok = here[(here["status"].fillna("ok") == "ok") & here["valid_loss"].notna()]
-        if len(ok):
-            low, high = ok["valid_loss"].min(), ok["valid_loss"].max()
-            axes.set_ylim(low - 0.08 * (high - low or 1), high + 0.16 * (high - low or 1))
+        series, marks, told = [], [], []
         for model, tried in here.sort_values("lr").groupby("model", sort=True):
-            look = style.model(str(model))
+            name = tables.model_title(str(model))
             line = ok[ok["model"] == model].groupby("lr", as_index=False)["valid_loss"].mean()
-            axes.plot(line["lr"], line["valid_loss"], color=look.color, ls=look.linestyle, marker=look.marker, zorder=3)
             for row in records(tried[~tried.index.isin(ok.index)]):
-                axes.plot([row["lr"]], [0.97 - 0.05 * failed], marker=CROSS, ms=8, color=look.color, mec=style.paper,
-                          mew=0.8, transform=axes.get_xaxis_transform(), ls="none", zorder=5)  # fmt: skip
-                axes.annotate(f"{tables.model_title(str(model))}: {row['status']} ", (row["lr"], 0.97 - 0.05 * failed),
-                              xycoords=axes.get_xaxis_transform(), xytext=(-6, 0), textcoords="offset points",
-                              ha="right", va="center", fontsize=7.5)  # fmt: skip
-                failed += 1
-            chosen = tried[tried["chosen"]]
-            edge = ""
-            if len(chosen) and len(line):
-                rate = float(chosen["lr"].iloc[0])
-                loss = line.loc[line["lr"] == rate, "valid_loss"]
-                axes.plot(
-                    [rate] * len(loss),
-                    loss,
-                    marker="o",
-                    ms=11,
-                    mfc="none",
-                    mec=look.color,
-                    mew=1.3,
-                    ls="none",
-                    zorder=4,
-                )
+                marks.append(Mark(str(model), name, row["lr"], math.nan, f"{name}: {row['status']}"))
+            chosen, edge = tried[tried["chosen"]], ""
+            rate = float(chosen["lr"].iloc[0]) if len(chosen) and len(line) else math.nan
+            if math.isfinite(rate):
                 edge = " (edge)" if rate in (tried["lr"].min(), tried["lr"].max()) else ""
-                told.append(f"{tables.model_title(str(model))} {rate:g}{edge}")
-            end = float(line["valid_loss"].iloc[-1]) if len(line) else float("nan")
-            labels.append(EndLabel(tables.model_title(str(model)) + edge, look, end))
-        rates = sorted(here["lr"].dropna().unique())
-        axes.set_xlim(rates[0] / 1.35, rates[-1] * 1.35)
-        axes.xaxis.set_major_locator(FixedLocator([float(r) for r in rates]))
-        axes.xaxis.set_minor_locator(NullLocator())
-        axes.xaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:g}"))
-        title_of(axes, tables.experiment_title(experiment))
-        axes.set_xlabel("learning rate")
-        axes.set_ylabel("validation loss (nats per token)")
-        end_labels(axes, labels, style, "(edge): chosen at the grid's end", leaders=True)
-        alt.append(f"{tables.experiment_title(experiment)}, chosen: {', '.join(told) or 'none'}.")
+                told.append(f"{name} {rate:g}{edge}")
+            ring = (line["lr"] == rate).tolist()
+            series.append(
+                Series(str(model), name + edge, line["lr"].tolist(), line["valid_loss"].tolist(), ring=ring, name=name)
+            )
+        heading = tables.experiment_title(experiment)
+        header = "(edge): chosen at the grid's end"
+        panels.append(Lines(heading, Axis("learning rate", log=True), LOSS, tuple(series), tuple(marks), header=header))
+        alt.append(f"{heading}, chosen: {', '.join(told) or 'none'}.")
+    if not panels:
+        return nothing(title, "no learning rate was searched for.")
     keep = ["experiment", "model", "lr", "seed", "valid_loss", "status", "chosen"]
-    return Drawing(figure, search[keep].reset_index(drop=True), " ".join(alt))
+    return Chart(title, tuple(panels), search[keep].reset_index(drop=True), " ".join(alt))
 
 
-DRAW: dict[str, Callable[[Tables, Style, str], Drawing]] = {
+BUILD: dict[str, Callable[[Tables, str], Chart]] = {
     "final_loss": final_loss,
     "training_curves": training_curves,
     "learning_rate_search": learning_rate_search,

@@ -6,25 +6,17 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from docutils.core import publish_parts  # type: ignore[import-untyped]
 
 from seqscale.files import read_json
-from seqscale.reporting import provenance, results, svg, verdicts
-from seqscale.reporting.catalog import FIGURES, FigureEntry
+from seqscale.reporting import board, comparing, dossier, gallery, provenance, results, top
+from seqscale.reporting.catalog import FIGURES
+from seqscale.reporting.charts import Charts, in_script, looks
 from seqscale.reporting.html import Downloads, Html, esc
-from seqscale.reporting.source import COLUMNS, Tables, load_tables, load_verdicts
+from seqscale.reporting.names import DIGESTS
+from seqscale.reporting.source import COLUMNS, Tables, load_tables, load_verdicts, no_verdicts
 from seqscale.reporting.style import STYLE_FILE, Style, load_style
 
 CAPTIONS = STYLE_FILE.parent / "captions"
-
-
-def caption_html(path: Path) -> str:
-    """A caption file (reStructuredText, the one that Snakemake's report shows, too) as HTML paragraphs."""
-    if not path.is_file():
-        return ""
-    settings = {"file_insertion_enabled": False, "raw_enabled": False, "report_level": 4, "_disable_config": True}
-    parts = publish_parts(path.read_text(encoding="utf-8"), writer="html5", settings_overrides=settings)
-    return str(parts["body"]).strip()
 
 
 @dataclass
@@ -39,88 +31,117 @@ class Page:
     tables_folder: Path
     verdicts_file: Path
     captions: Path = CAPTIONS
+    edges: tuple[tuple[str, str], ...] = ()
     downloads: Downloads = field(default_factory=Downloads)
 
     @classmethod
     def load(
-        cls, *, tables: str, verdicts: str, figures: str, config: str = "", style: str = "", captions: str = ""
-    ) -> "Page":
+        cls, *, tables: str, verdicts: str, figures: str, config: str = "", style: str = "", captions: str = "",
+        dag: str = "",
+    ) -> "Page":  # fmt: skip
         """Read everything from disk. OSError or ValueError name the file that is wrong."""
         resolved = read_json(config) if config else {}
         loaded = load_tables(tables, resolved)
         return cls(
             tables=loaded,
-            verdict_table=load_verdicts(verdicts),
+            verdict_table=load_verdicts(verdicts) if Path(verdicts).is_file() else no_verdicts(),
             style=load_style(style or None, loaded.model_names),
             config=resolved,
             figures=Path(figures),
             tables_folder=Path(tables),
             verdicts_file=Path(verdicts),
             captions=Path(captions) if captions else CAPTIONS,
+            edges=tuple((a, b) for a, b in read_json(dag)["edges"]) if dag and Path(dag).is_file() else (),
         )
 
+    @property
+    def lacking(self) -> list[str]:
+        """Files that a whole report has and this one has not, by name."""
+        tables = [f"{n}.csv" for n in (*COLUMNS, *DIGESTS) if not (self.tables_folder / f"{n}.csv").is_file()]
+        verdicts = [] if self.verdicts_file.is_file() else [self.verdicts_file.name]
+        figures = [f"{f.name}.svg" for f in FIGURES if not (self.figures / f"{f.name}.svg").is_file()]
+        return [*verdicts, *tables, *figures]
+
+    @property
+    def charts(self) -> Charts:
+        """The figures."""
+        return Charts(self.tables, self.style, self.figures, self.captions)
+
+    @property
+    def machine(self) -> str:
+        """The machine of this run in a few words."""
+        frame = self.tables.table("provenance", "key value").set_index("key")["value"]
+        return ", ".join(str(frame[key]) for key in ("cpu", "device") if key in frame.index and frame[key])
+
     def header(self) -> Html:
-        """Title, the sentence that sums the verdicts up, the counts, a line for each source."""
+        """Title, the sentence that sums the verdicts up, the counts, a sentence for each source."""
         name = self.config.get("name") or (self.config.get("config") or {}).get("name")
         tail = f": {esc(name)}" if name else ""
         return Html(
             '<header><p class="kicker">Published “Mamba against Transformer” claims, put to the test</p>'
             f"<h1>SeqScale{tail}</h1>"
-            f'<p class="lead">{esc(verdicts.sentence(self.verdict_table))}</p>'
-            f"{verdicts.summary(self.verdict_table, self.style)}</header>"
+            f'<p class="lead">{esc(top.sentence(self.verdict_table))}</p>{top.partial(self.tables, self.lacking)}'
+            f"{top.summary(self.verdict_table, self.style)}</header>"
         )
+
+    def answers(self) -> Html:
+        """What readers ask first: what failed and why, where Mamba overtakes, how to rerun."""
+        return Html(top.answers_box(self.tables, self.verdict_table, self.machine))
 
     def verdicts(self) -> Html:
         """The verdict board."""
         link = self.downloads.link(self.verdicts_file, self.verdicts_file.name)
-        return Html(verdicts.board(self.verdict_table, self.style) + f'<p class="downloads">Save: {link}</p>')
+        text = board.board(self.verdict_table, self.tables, self.style)
+        return Html(f'{text}<p class="downloads">Save: {link}</p>')
+
+    def crossovers(self) -> Html:
+        """Where Mamba overtakes attention."""
+        return Html(results.crossover_table(self.tables))
 
     def ahead_and_behind(self) -> Html:
         """Where Mamba is ahead and where it is behind."""
         return Html(results.ahead_and_behind(self.tables))
 
-    def results(self) -> Html:
-        """The results of each experiment, and the tables to save."""
-        return Html(results.results(self.tables, self.style))
+    def evidence(self) -> Html:
+        """Every claim with its evidence."""
+        return Html(dossier.dossiers(self.verdict_table, self.tables, self.style, self.charts.shown))
 
-    def figure(self, name: str) -> Html:
-        """One figure of the catalog with its caption and downloads."""
-        return Html(self._figure(next(f for f in FIGURES if f.name == name)))
+    def results(self) -> Html:
+        """The results of each experiment."""
+        return Html(results.results(self.tables, self.style))
 
     def all_figures(self) -> Html:
         """Every figure of the catalog by category."""
-        html = []
+        html, charts = [], self.charts
         for category in dict.fromkeys(f.category for f in FIGURES):
             html.append(f'<h3 id="figures-{esc(category.lower().replace(" ", "-"))}">{esc(category)}</h3>')
-            html += [self._figure(f) for f in FIGURES if f.category == category]
+            html += [charts.html(f.name) for f in FIGURES if f.category == category]
         return Html("".join(html))
 
-    def _figure(self, entry: FigureEntry) -> str:
-        path = self.figures / f"{entry.name}.svg"
-        caption = f"<h4>{esc(entry.title)}</h4>{caption_html(self.captions / entry.caption)}"
-        if not path.is_file():
-            body = f'<p class="hole">This figure was not drawn: {esc(path.name)} is not there.</p>'
-            return f'<figure class="chart" id="{entry.name}">{body}<figcaption>{caption}</figcaption></figure>'
-        label = svg.description(path) or entry.title
-        picture = svg.inline(path.read_text(encoding="utf-8"), f"f-{entry.name}", label)
-        links = " ".join(self.downloads.link(path.with_suffix(s), s[1:].upper()) for s in (".svg", ".png", ".csv"))
-        return (
-            f'<figure class="chart" id="{entry.name}"><figcaption>{caption}</figcaption>'
-            f'<div class="scroll" role="region" tabindex="0" aria-label="{esc(entry.title)}">{picture}</div>'
-            f'<p class="downloads">Save: {links}</p></figure>'
-        )
+    def models(self) -> Html:
+        """A card per model."""
+        return Html(gallery.cards(self.tables, self.style))
 
     def samples(self) -> Html:
-        """Generated text side by side."""
-        return Html(results.samples(self.tables, self.style))
+        """Generated text side by side, and single texts with every model's answer."""
+        return Html(gallery.samples(self.tables, self.style))
+
+    def comparison(self) -> Html:
+        """This run beside another one, where one was named; nothing otherwise."""
+        return Html(comparing.section(self.tables))
 
     def holes(self) -> Html:
         """What failed, diverged or is missing."""
-        return Html(provenance.holes(self.tables, self.verdict_table, self.config, self.figures))
+        return Html(provenance.holes(self.tables, self.figures))
 
     def provenance(self) -> Html:
-        """Where everything comes from, and all tables to save."""
-        links = " ".join(self.downloads.link(self.tables_folder / f"{name}.csv", f"{name}.csv") for name in COLUMNS)
+        """Where everything comes from, what the jobs took, and all tables to save."""
+        names = [*COLUMNS, *(n for n in self.tables.more if n not in COLUMNS), *DIGESTS]
+        there = [n for n in dict.fromkeys(names) if (self.tables_folder / f"{n}.csv").is_file()]
+        links = " ".join(self.downloads.link(self.tables_folder / f"{n}.csv", f"{n}.csv") for n in there)
         return Html(
-            f'{provenance.provenance(self.tables, self.config)}<p class="downloads">Save the tables: {links}</p>'
+            f'{provenance.origin(self.tables)}<h3 id="settings">Configuration</h3>'
+            f'{provenance.settings(self.tables, self.config)}<h3 id="jobs">Jobs</h3>'
+            f'{provenance.jobs(self.tables, self.edges)}<p class="downloads">Save the tables: {links}</p>'
+            f'<script type="application/json" id="looks">{in_script(looks(self.style, self.tables))}</script>'
         )

@@ -4,21 +4,26 @@ The notebook runs in a kernel of the running interpreter, described by a private
 a kernel called "python3" somewhere on the machine may belong to another environment.
 """
 
+import base64
 import contextlib
+import gzip
 import json
 import os
 import re
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import nbformat
+import pandas as pd
 from nbconvert.exporters.templateexporter import TemplateExporter
 
 from seqscale.files import read_json, write_text
 from seqscale.reporting.html import esc
+from seqscale.reporting.source import COLUMNS, coerce, tables_of
 from seqscale.reporting.style import GROUNDS, STYLE_FILE, Style, load_style
 from seqscale.reporting.svg import dark_rules
 
@@ -128,35 +133,46 @@ def colours(style: Style) -> str:
     )
 
 
-def render(notebook: Any, title: str, style: Style, templates: Path = TEMPLATES) -> str:
-    """The executed notebook as one HTML page by ``report/template/seqscale``; code cells are left out."""
+def plotly() -> str:
+    """The plotting library as the installed package carries it, packed for the page: gzip, then base64."""
+    library = files("plotly").joinpath("package_data", "plotly.min.js").read_bytes()
+    return base64.b64encode(gzip.compress(library, 9, mtime=0)).decode("ascii")
+
+
+def render(notebook: Any, title: str, style: Style, templates: Path = TEMPLATES, library: bool = True) -> str:
+    """The executed notebook as one HTML page by ``report/template/seqscale``; code cells are left out.
+
+    `library`: whether the page carries the plotting library.
+    """
     make: Any = TemplateExporter
     exporter = make(
         template_name="seqscale", extra_template_basedirs=[str(templates)], template_file="index.html.j2",
         filters={"contents": contents},
     )  # fmt: skip
-    resources = {"seqscale": {"title": title, "colours": colours(style)}}
+    resources = {"seqscale": {"title": title, "colours": colours(style), "plotly": plotly() if library else ""}}
     body, _ = exporter.from_notebook_node(notebook, resources=resources)
     return str(body)
 
 
 def publish(
     *, tables: Path, verdicts: Path, figures: Path, out: Path, config: Path | None = None,
-    style: Path | None = None, notebook: Path = NOTEBOOK, keep_notebook: Path | None = None,
+    style: Path | None = None, dag: Path | None = None, notebook: Path = NOTEBOOK, keep_notebook: Path | None = None,
+    warn: Callable[[str], None] = lambda words: None,
 ) -> Path:  # fmt: skip
     """Make the report at `out` from the tables, verdicts and figures; returns `out`.
 
-    FileNotFoundError or ValueError for wrong input, RuntimeError when a cell of the notebook failed.
+    What is not there is told to `warn` and on the page. OSError or ValueError for wrong input, RuntimeError when a cell
+    of the notebook failed.
     """
     from seqscale.reporting.page import Page
 
-    given = {"tables": tables, "verdicts": verdicts, "figures": figures, "config": config, "style": style}
+    given = {"tables": tables, "verdicts": verdicts, "figures": figures, "config": config, "style": style,
+             "dag": dag}  # fmt: skip
     parameters = {key: str(path.resolve()) if path else "" for key, path in given.items()}
-    for key in ("tables", "figures"):
-        if not Path(parameters[key]).is_dir():
-            raise NotADirectoryError(f"--{key} {given[key]}: there is no such folder.")
     # Wrong input is told here, in its own words, and not as a traceback from inside a notebook.
     loaded = Page.load(**parameters)
+    for name in loaded.lacking:
+        warn(f"{name} is not there; the page says so")
     name = str((read_json(config) if config else {}).get("name") or "")
     title = f"SeqScale: {name}" if name else "SeqScale"
     executed = execute(parameters, notebook, keep_notebook)
@@ -164,4 +180,17 @@ def publish(
         out,
         render(executed, esc(title), loaded.style if style is None else load_style(style, loaded.tables.model_names)),
     )
+    return out
+
+
+def publish_comparison(frame: pd.DataFrame, out: Path) -> Path:
+    """The page of two runs side by side at `out`, from the table of `comparing.compare`; returns `out`."""
+    from seqscale.reporting.comparing import TABLE, section
+
+    new: Any = nbformat.v4
+    tables = tables_of({name: coerce(pd.DataFrame(), kinds) for name, kinds in COLUMNS.items()}, {TABLE: frame})
+    head = "<header><p class=kicker>SeqScale</p><h1>Two runs side by side</h1></header>"
+    shown = new.new_output("display_data", data={"text/html": head + section(tables)})
+    page = new.new_notebook(cells=[new.new_code_cell("", outputs=[shown])])
+    write_text(out, render(page, "SeqScale: two runs", load_style(), library=False))
     return out

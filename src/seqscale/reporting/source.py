@@ -24,7 +24,7 @@ def _columns(text: str = "", number: str = "", flag: str = "") -> dict[str, str]
 # What the report reads, by table; further columns are kept as they are.
 COLUMNS: dict[str, dict[str, str]] = {
     "runs": _columns(
-        "experiment protocol dataset model status reason device config_digest git_commit experiment_title "
+        "experiment protocol dataset model title status reason device config_digest git_commit experiment_title "
         "reference_model",
         "seed params params_nonembedding train_tokens train_flops train_seconds valid_loss test_loss test_accuracy "
         "valid_accuracy perplexity bits_per_character lr params_ratio steps peak_memory_bytes",
@@ -58,7 +58,8 @@ COLUMNS: dict[str, dict[str, str]] = {
     "models": _columns("model title note mixer", "d_model n_layers params params_nonembedding"),
 }
 VERDICT_COLUMNS = _columns(
-    "claim protocol published measured unit verdict reason part source title data evidence", "ci_low ci_high n"
+    "claim protocol published measured unit verdict reason part source title data evidence expected because",
+    "ci_low ci_high n",
 )
 
 
@@ -79,13 +80,21 @@ class Tables:
     frontier_fits: pd.DataFrame = field(default_factory=lambda: coerce(pd.DataFrame(), COLUMNS["frontier_fits"]))
     published: dict[str, Any] = field(default_factory=dict)  # figures as printed, by claim (config/claims.yaml)
     missing: tuple[str, ...] = ()
+    more: dict[str, pd.DataFrame] = field(default_factory=dict)
     experiment_titles: dict[str, str] = field(default_factory=dict)
+    model_titles: dict[str, str] = field(default_factory=dict)
     references: dict[str, str] = field(default_factory=dict)
+
+    def table(self, name: str, columns: str = "", numbers: str = "", flags: str = "") -> pd.DataFrame:
+        """Any table by name, with these columns (texts, numbers, yes or no) in it; absent: empty, never an error."""
+        frame = getattr(self, name) if name in COLUMNS else self.more.get(name, pd.DataFrame())
+        return coerce(frame, _columns(columns, numbers, flags))
 
     @property
     def model_names(self) -> list[str]:
         """Every model that any table mentions, sorted."""
-        frames = (self.models, self.runs, self.history, self.search, self.bench, self.scaling)
+        others = [frame for frame in self.more.values() if "model" in frame]
+        frames = (self.models, self.runs, self.history, self.search, self.bench, self.scaling, *others)
         return sorted({str(name) for frame in frames for name in frame["model"].dropna()})
 
     @property
@@ -99,9 +108,12 @@ class Tables:
         )
 
     def model_title(self, name: str) -> str:
-        """The model's title, or its name where the models table has none."""
-        row = self.models.loc[self.models["model"] == name, "title"].dropna()
-        return str(row.iloc[0]) if len(row) else name
+        """The model's title, or its name where neither tables nor configuration have one."""
+        for frame in (self.models, self.runs):
+            row = frame.loc[frame["model"] == name, "title"].dropna()
+            if len(row):
+                return str(row.iloc[0])
+        return self.model_titles.get(name, name)
 
     def experiment_title(self, name: str) -> str:
         """The experiment's title from the configuration, or its name."""
@@ -160,6 +172,14 @@ def load_published(path: str | Path) -> dict[str, Any]:
     return {entry["id"]: entry["published"] for entry in content.get("claims", ()) if "published" in entry}
 
 
+def tables_of(
+    known: Mapping[str, pd.DataFrame], more: Mapping[str, pd.DataFrame], titles: Mapping[str, str] | None = None
+) -> Tables:
+    """Tables from the frames of every name in COLUMNS, and further ones."""
+    given: dict[str, Any] = dict(known)
+    return Tables(**given, more=dict(more), experiment_titles=dict(titles or {}))
+
+
 def load_tables(
     folder: str | Path, config: Mapping[str, Any] | None = None, claims: str | Path | None = None
 ) -> Tables:
@@ -177,15 +197,19 @@ def load_tables(
     found = {name: _read(folder, name) for name in COLUMNS}
     tables = {name: coerce(pd.DataFrame() if frame is None else frame, COLUMNS[name]) for name, frame in found.items()}
     experiments = ((config or {}).get("config") or {}).get("experiments") or {}
+    models = ((config or {}).get("config") or {}).get("models") or {}
     runs = tables["runs"]
     told = {
         column: {str(row["experiment"]): str(row[column]) for row in records(runs[runs[column].notna()])}
         for column in ("experiment_title", "reference_model")
     }
+    others = {path.stem for suffix in ("csv", "parquet") for path in folder.glob(f"*.{suffix}")} - set(COLUMNS)
     return Tables(
         **tables,
         published=load_published(claims) if claims else {},
+        more={name: frame for name in sorted(others) if (frame := _read(folder, name)) is not None},
         missing=tuple(name for name, frame in found.items() if frame is None),
+        model_titles={str(k): str(v["title"]) for k, v in models.items() if isinstance(v, Mapping) and "title" in v},
         # The configuration first, for its order; what the runs themselves say wins.
         experiment_titles={
             **{str(k): str((v or {}).get("title") or k) for k, v in experiments.items()},
@@ -196,6 +220,11 @@ def load_tables(
             **told["reference_model"],
         },
     )
+
+
+def no_verdicts() -> pd.DataFrame:
+    """The verdicts of a run that has none."""
+    return coerce(pd.DataFrame(), VERDICT_COLUMNS).assign(part="")
 
 
 def load_verdicts(path: str | Path) -> pd.DataFrame:

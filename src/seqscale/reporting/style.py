@@ -53,6 +53,8 @@ class ModelStyle:
 class Style:
     """The contents of ``style.yaml`` plus looks for models that it does not list.
 
+    An unlisted model whose name holds a listed one (``published_000_mamba``, ``mamba_32``) takes that one's colour.
+
     `names` are all models of the report: unlisted ones get a spare look, started from a hash of the name. Only if two
     unlisted names fall on the same spare look does the alphabetically later one move on, so a new model cannot
     change a listed one and next to never an unlisted one.
@@ -69,6 +71,10 @@ class Style:
                 name: ModelStyle(Tone(look["light"], look["dark"]), _marker(look["marker"]), look["dash"])
                 for name, look in data["models"].items()
             }
+            self.roles = {
+                name: ModelStyle(Tone(look["light"], look["dark"]), _marker(look["marker"]), look["dash"])
+                for name, look in data["roles"].items()
+            }
             self._spare = [
                 ModelStyle(Tone(**colour), _marker(marker), dash)
                 for marker, dash in zip(data["spare"]["markers"], _cycle(len(data["spare"]["markers"])), strict=True)
@@ -78,7 +84,7 @@ class Style:
             raise ValueError(
                 f"{origin}: missing or malformed entry {error}. See the comments in report/style.yaml."
             ) from error
-        self._given: dict[str, ModelStyle] = dict(self.listed)
+        self._given: dict[str, ModelStyle] = {**self.listed, **self.roles}
         for name in sorted(set(names)):
             self.model(name)
 
@@ -86,16 +92,23 @@ class Style:
         """The look of the model called `name`, listed or not."""
         if name not in self._given:
             taken = set(self._given.values())
-            start = int(hashlib.sha256(name.encode()).hexdigest(), 16) % len(self._spare)
-            order = [self._spare[(start + i) % len(self._spare)] for i in range(len(self._spare))]
+            spare = self._spare
+            if family := self._family(name):  # mamba_32, published_000_mamba: the family's colour, a marker of its own
+                kinds = dict.fromkeys((look.marker, dash) for dash in DASHES for look in self._spare)
+                spare = [ModelStyle(self.listed[family].tone, marker, dash) for marker, dash in kinds]
+            start = int(hashlib.sha256(name.encode()).hexdigest(), 16) % len(spare)
+            order = [spare[(start + i) % len(spare)] for i in range(len(spare))]
             # With every spare look taken (36 unlisted models), looks repeat; labels still tell the lines apart.
             self._given[name] = next((look for look in order if look not in taken), order[0])
         return self._given[name]
 
-    def spare(self, index: int) -> ModelStyle:
-        """A spare look by number, for lines that are no models: neighbours differ in colour, marker and dash."""
-        colours = len(self._data["spare"]["colours"])
-        return self._spare[(index * colours + index) % len(self._spare)]
+    def given(self) -> dict[str, ModelStyle]:
+        """Every look given so far, by name: models, listed or not, and roles."""
+        return dict(self._given)
+
+    def _family(self, name: str) -> str:
+        """The listed model whose name is part of `name` (the longest such), or nothing: mamba for mamba_32."""
+        return max((m for m in self.listed if f"_{m}_" in f"_{name}_"), key=len, default="")
 
     def tones(self) -> list[Tone]:
         """Every tone that a figure may use; the page maps light to dark by it."""

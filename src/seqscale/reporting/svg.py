@@ -67,8 +67,8 @@ def tone_variables(tone: Tone) -> str:
     return f"--light:{tone.light};--dark:{tone.dark}"
 
 
-def marker(look: ModelStyle) -> str:
-    """A model's marker as a small SVG for tables: the very outline that the figures draw."""
+def marker_path(look: ModelStyle) -> str:
+    """A model's marker as the path of an SVG of 14 by 14: the very outline that the figures draw."""
     style = MarkerStyle(look.marker)
     outline = style.get_path().transformed(style.get_transform())
     points = np.asarray(outline.vertices, dtype=float)
@@ -80,9 +80,14 @@ def marker(look: ModelStyle) -> str:
         pairs = [(7 + (x - middle[0]) * scale, 7 - (y - middle[1]) * scale) for x, y in vertices.reshape(-1, 2)]
         letter = {Outline.MOVETO: "M", Outline.LINETO: "L", Outline.CURVE3: "Q", Outline.CURVE4: "C"}.get(code, "Z")
         parts.append("Z" if letter == "Z" else letter + " ".join(f"{x:.2f} {y:.2f}" for x, y in pairs))
+    return "".join(parts)
+
+
+def marker(look: ModelStyle) -> str:
+    """A model's marker as a small SVG for tables."""
     return (
         f'<svg class="marker" viewBox="0 0 14 14" aria-hidden="true" style="{tone_variables(look.tone)}">'
-        f'<path d="{"".join(parts)}"/></svg>'
+        f'<path d="{marker_path(look)}"/></svg>'
     )
 
 

@@ -1,0 +1,116 @@
+"""The evidence for each claim, on its own anchor: verdicts with their reasons, numbers, figure, protocol, command."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pandas as pd
+
+from seqscale.reporting.catalog import claim_figure
+from seqscale.reporting.claims import UNTESTED
+from seqscale.reporting.html import MISSING, Cell, esc, number, table
+from seqscale.reporting.source import Tables, records
+from seqscale.reporting.style import Style
+from seqscale.reporting.words import PROTOCOLS, anchor, chip, copyable, figure, measured, one
+
+NAMES = {"published": "As published", "fair": "Fair protocol"}
+
+
+def dossiers(verdicts: pd.DataFrame, tables: Tables, style: Style, chart: Callable[[str], str]) -> str:
+    """All claims by source. `chart` gives the figure called by name as HTML, empty where it shows nothing."""
+    if verdicts.empty:
+        return '<p class="hole">The verdicts table is empty: there is no claim to give evidence for.</p>'
+    told = {str(r["source"]): r for r in records(tables.table("sources", "source id title kind protocol defects"))}
+    claims = {
+        str(r["claim"]): r
+        for r in records(tables.table("claims", "claim figure corpus command configuration", "runs benchmarks"))
+    }
+    html = []
+    for i, (source, group) in enumerate(verdicts.groupby("source", sort=False)):
+        html.append(f'<h3 id="evidence-{i}">{esc(source)}</h3>{_source(told.get(str(source)))}')
+        for claim, rows in group.groupby("claim", sort=False):
+            html.append(_claim(str(claim), rows, claims.get(str(claim), {}), style, chart))
+    return "".join(html)
+
+
+def _source(row: dict[str, Any] | None) -> str:
+    if row is None:
+        return ""
+    kind = f"<p class=note>{esc(row['kind'])}</p>" if row["kind"] else ""
+    protocol = f"<p><strong>Their protocol.</strong> {esc(row['protocol'])}</p>" if row["protocol"] else ""
+    defects = f"<p><strong>Known defects of the original.</strong> {esc(row['defects'])}</p>" if row["defects"] else ""
+    return kind + protocol + defects
+
+
+def _claim(claim: str, rows: pd.DataFrame, about: dict[str, Any], style: Style, chart: Callable[[str], str]) -> str:
+    first = records(rows)[0]
+    untested = bool((rows["verdict"] == UNTESTED).all())
+    printed = about.get("figure") or first["published"]
+    judged = "".join(
+        _judged(one(rows[rows["part"] == ""], p), rows, p, style) for p in NAMES if (rows["protocol"] == p).any()
+    )
+    picture = "" if untested else chart(claim_figure(claim))
+    return (
+        f'<article class="dossier{" idle" if untested else ""}" id="{anchor(claim)}">'
+        f'<h4><span class="claim">{esc(claim)}</span> {esc(first["title"] or "")}</h4>'
+        f"<p><strong>Published:</strong> {figure(printed, '')}"
+        + (f' <span class="muted">({esc(about["corpus"])})</span>' if about.get("corpus") else "")
+        + f'</p><div class="judgements">{judged}</div>{picture}{"" if untested else _numbers(claim, rows, style)}'
+        f"{_rerun(about)}</article>"
+    )
+
+
+def _judged(whole: dict[str, Any] | None, rows: pd.DataFrame, protocol: str, style: Style) -> str:
+    mine = rows[rows["protocol"] == protocol]
+    if whole is None:
+        told = "".join(
+            f'{chip(r["verdict"] or UNTESTED, style)}<p class="reason">{esc(r["part"])}: {esc(r["reason"])}</p>'
+            for r in records(mine)
+        )
+        return f"<div><h5>{NAMES[protocol]}</h5>{told}</div>"
+    reason = f'<p class="reason">{esc(whole["reason"])}</p>' if whole["reason"] else ""
+    return (
+        f"<div><h5>{NAMES[protocol]}</h5>{chip(whole['verdict'] or UNTESTED, style)}<p>{measured(whole)}</p>{reason}"
+        f"{_basis(whole)}</div>"
+    )
+
+
+def _basis(row: dict[str, Any]) -> str:
+    """What a number was asked to be, how many values it rests on, and which data."""
+    if row["measured"] is None or row["measured"] != row["measured"]:
+        return ""
+    told = [f"asked for: {esc(row['expected'])}"] if row.get("expected") else []
+    told += [f"n = {number(row['n'], 1)}"] if row["n"] == row["n"] else []
+    told += [esc(row["data"])] if row["data"] else []
+    told += [f"tolerance: {esc(row['because'])}"] if row.get("because") else []
+    return f'<span class="basis">{"; ".join(told)}</span>'
+
+
+def _numbers(claim: str, rows: pd.DataFrame, style: Style) -> str:
+    """A row for every part of the claim: figures, interval, what it rests on, why. A single part is told above."""
+    shown = rows[rows["part"] != ""]
+    if shown.empty:
+        return ""
+    body: list[list[Cell | str]] = [
+        [f'{esc(r["part"])} <span class="muted">{PROTOCOLS.get(r["protocol"], "")}</span>',
+         Cell(chip(r["verdict"] or UNTESTED, style)), Cell(figure(r["published"], "")),
+         Cell(measured(r) or MISSING), Cell(f'<span class="reason">{esc(r["reason"])}</span>{_basis(r)}')]
+        for r in records(shown)
+    ]  # fmt: skip
+    header = ["Part", "Verdict", "Published", "Measured, with its interval", "Why, and on what"]
+    return (
+        f"<details{' open' if len(body) <= 4 else ''}><summary>The {len(body)} parts of {esc(claim)}</summary>"
+        + table(
+            f"Parts of {esc(claim)}; n counts seeds, or the lengths of a fitted curve", header, body, "numbers stack"
+        )
+        + "</details>"
+    )
+
+
+def _rerun(about: dict[str, Any]) -> str:
+    if not about.get("command"):
+        return '<p class="note">No configuration that is shipped runs this claim yet.</p>' if about else ""
+    runs, benches = (int(about[k]) if about[k] == about[k] else 0 for k in ("runs", "benchmarks"))
+    what = f"{runs} runs and {benches} benchmarks of this configuration" if runs + benches else (
+        f"This configuration does not run it; {about['configuration']} does"
+    )  # fmt: skip
+    return f'<p class="note">Rerun just this ({esc(what)}):</p>{copyable(str(about["command"]))}'
