@@ -1,21 +1,4 @@
 # Experiments that train nothing, one job each; scipy_response reads trained models.
-
-
-def analysed_runs(wildcards):
-    """The trained runs that an analysis reads, and the data that they were trained on."""
-    runs = MATRIX.analysis_runs(wildcards.analysis)
-    files = [
-        f"results/runs/{experiment}/{model}/seed{seed}/{name}"
-        for experiment, model, seed in runs
-        for name in ("model.safetensors", "summary.json")
-    ]
-    data = {
-        f"results/data/{MATRIX.experiments[experiment]['dataset']}/meta.json"
-        for experiment, _, _ in runs
-    }
-    return {"runs": files, "data": sorted(data)}
-
-
 rule analyse:
     input:
         unpack(analysed_runs),

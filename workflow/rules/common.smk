@@ -109,6 +109,21 @@ def probes_of(wildcards):
     return MATRIX.experiments[wildcards.experiment]["probes"] or []
 
 
+def analysed_runs(wildcards):
+    """The trained runs that an analysis reads, and the data that they were trained on."""
+    runs = MATRIX.analysis_runs(wildcards.analysis)
+    files = [
+        f"results/runs/{experiment}/{model}/seed{seed}/{name}"
+        for experiment, model, seed in runs
+        for name in ("model.safetensors", "summary.json")
+    ]
+    data = {
+        f"results/data/{MATRIX.experiments[experiment]['dataset']}/meta.json"
+        for experiment, _, _ in runs
+    }
+    return {"runs": files, "data": sorted(data)}
+
+
 def figure_files():
     """Every figure in its three forms: SVG, PNG and the CSV behind it."""
     return [

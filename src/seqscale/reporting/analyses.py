@@ -69,7 +69,7 @@ def extrapolation(tables: Tables, style: Style, title: str) -> Drawing:
         axes.yaxis.set_major_formatter(PercentFormatter(1.0))
         for length in rows["train_length"].dropna().unique():
             axes.axvline(length, color=style.muted, lw=0.9, zorder=1)
-            axes.annotate("trained at", (length, 0.0), xytext=(-4, 2), textcoords="offset points", ha="right",
+            axes.annotate("trained at", (length, 0.0), xytext=(4, 2), textcoords="offset points", ha="left",
                           fontsize=7, color=style.muted)  # fmt: skip
         axes.set_xlabel("length of the test (tokens)")
         axes.set_ylabel("test accuracy")
@@ -150,7 +150,8 @@ def s4_kernel(tables: Tables, style: Style, title: str) -> Drawing:
             for model, line in good.groupby("model", sort=True)
         ]
         log_lengths(axes, rows[x].tolist())
-        log_axis(axes, "y", good["median"].clip(lower=1e-9).tolist(), "s")
+        drawn = pd.concat([good[column] for column in ("median", "p20", "p80")]).clip(lower=1e-9)
+        log_axis(axes, "y", drawn.tolist(), "s")
         if x == "d_state":
             axes.yaxis.set_major_formatter(PLAIN)
         for model, lost in rows[useless].groupby("model", sort=True):
