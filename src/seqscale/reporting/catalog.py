@@ -39,7 +39,7 @@ FIGURES: tuple[FigureEntry, ...] = (
     FigureEntry("scaling_exponents", "Fitted scaling exponents", "scaling_exponents.rst", SCALING),
     FigureEntry("extrapolation", "Accuracy beyond the trained length", "extrapolation.rst", MEMORY),
     FigureEntry("hippo_memory", "What a HiPPO state remembers", "hippo_memory.rst", MEMORY),
-    FigureEntry("s4_kernel", "S4's convolution kernel by four ways", "s4_kernel.rst", MEMORY),
+    FigureEntry("s4_kernel", "The convolution kernel of S4 by four ways", "s4_kernel.rst", MEMORY),
 )
 
 NAMES: tuple[str, ...] = tuple(entry.name for entry in FIGURES)
