@@ -5,7 +5,8 @@ so the rest is taken: residual blocks after a norm for the Mamba and the SSM, Py
 ways for the Transformer, the mean over the real tokens, one linear layer.
 
 Its LSTM stays at chance (49.98 %) and it does not say why. `LastPositionLSTM` is one hypothesis, not a finding: an
-LSTM read at the last of the 64 positions, which for a tweet of 15 tokens is 49 paddings after its end.
+LSTM read at the last of the 64 positions, which for a tweet of 15 tokens is 49 paddings after its end. It would explain
+the figure: after one pass over the sample of 27,689 tweets (one seed) it gives one answer to all, 53.8 % of the test.
 """
 
 import torch
