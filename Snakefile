@@ -17,6 +17,7 @@ include: "workflow/rules/common.smk"
 include: "workflow/rules/prepare.smk"
 include: "workflow/rules/train.smk"
 include: "workflow/rules/evaluate.smk"
+include: "workflow/rules/checkpoints.smk"
 include: "workflow/rules/bench.smk"
 include: "workflow/rules/tables.smk"
 include: "workflow/rules/verdicts.smk"
@@ -35,3 +36,4 @@ rule all:
         "results/verdicts.csv",
         figure_files(),
         table_files(),
+        checkpoint_files(),

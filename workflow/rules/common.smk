@@ -13,6 +13,7 @@ sys.path.insert(0, str(ROOT / "src"))
 
 from seqscale.claims import ClaimsError, load_claims
 from seqscale.config import ConfigError, Matrix, resolve
+from seqscale.config.extras import checkpoints, pass_on_tracking
 from seqscale.data.check import check_corpora
 from seqscale.data.corpora import find_file
 from seqscale.layers import layer_mixers
@@ -38,6 +39,8 @@ try:
 except (ConfigError, ClaimsError) as error:
     raise WorkflowError(str(error)) from None
 MATRIX = Matrix(CONFIG)
+CHECKPOINTS = checkpoints(CONFIG)
+pass_on_tracking(CONFIG)
 
 
 wildcard_constraints:
@@ -103,6 +106,21 @@ def sample_of(wildcards):
         if sample
         else []
     )
+
+
+def weights_of(wildcards):
+    """The files of a checkpoint that is a folder here, so that new weights are evaluated anew."""
+    folder = Path(CHECKPOINTS[wildcards.checkpoint]["path"]).expanduser()
+    return [
+        str(f)
+        for f in sorted(folder.glob("*"))
+        if f.suffix in (".json", ".safetensors")
+    ]
+
+
+def checkpoint_files():
+    """A table for each checkpoint that the configuration names."""
+    return [f"results/checkpoints/{name}.csv" for name in CHECKPOINTS]
 
 
 def figure_files():

@@ -27,6 +27,7 @@ from seqscale.training.checkpoint import Position, load_checkpoint, only_one, sa
 from seqscale.training.evaluation import autocast, evaluate_split
 from seqscale.training.history import History
 from seqscale.training.optimizer import OptimizerSettings, make_optimizer
+from seqscale.training.tracking import Tracker, open_trackers
 
 log = logging.getLogger(__name__)
 
@@ -128,7 +129,7 @@ class _Run:
 
     # -- the whole run -------------------------------------------------------------------------------------------
 
-    def _loop(self, history: History) -> None:
+    def _loop(self, history: History, trackers: list[Tracker]) -> None:
         run, steps = self.run, self.run["steps"]
         tokens_per_step = run["batch"] * run["context"]
         flops_per_step = self.model.training_flops(run["batch"], run["context"])
@@ -144,16 +145,19 @@ class _Run:
             valid = self._evaluate(done) if evaluating else None
             seconds = time.perf_counter() - began
             if evaluating or done % run["log_every"] == 0 or done == 1:
-                history.append(
-                    step=done,
-                    tokens=done * tokens_per_step,
-                    flops=done * flops_per_step,
-                    seconds=round(seconds, 3),
-                    learning_rate=self.settings.rate(step, steps),
-                    train_loss=loss,
-                    valid_loss=valid,
-                    grad_norm=norm,
-                )
+                row: dict[str, Any] = {
+                    "step": done,
+                    "tokens": done * tokens_per_step,
+                    "flops": done * flops_per_step,
+                    "seconds": round(seconds, 3),
+                    "learning_rate": self.settings.rate(step, steps),
+                    "train_loss": loss,
+                    "valid_loss": valid,
+                    "grad_norm": norm,
+                }
+                history.append(**row)
+                for tracker in trackers:
+                    tracker.log(row)
             if valid is not None:
                 log.info("step %d of %d: train %.4f, valid %.4f nats, %.1f s", done, steps, loss, valid, seconds)
             self.position = Position(done, seconds)
@@ -177,8 +181,9 @@ class _Run:
         status, reason = "ok", ""
         path = self.work / "history.csv"
         history = History(path, self.position.step)
+        trackers = open_trackers(self.run, self.work, self.position.step)
         try:
-            self._loop(history)
+            self._loop(history, trackers)
             if self.valid_loss is None:  # every step was done before; only the results were missing
                 self._evaluate(self.position.step)
         except Diverged as error:
@@ -190,6 +195,8 @@ class _Run:
             status, reason = "out of memory", f"after step {self.position.step}: {first_line}"
         finally:
             history.close()
+            for tracker in trackers:
+                tracker.close()
         if status != "ok":
             log.error("%s: %s", status, reason)
         summary = self._summary(status, reason)
