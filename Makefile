@@ -10,7 +10,7 @@ STAMP  := $(VENV)/.installed
 PATH   := $(abspath $(VENV))/bin:$(PATH)
 export PATH
 
-.PHONY: run test lint format unlock readme lock clean environment
+.PHONY: run test lint format unlock readme lock clean environment docs
 .DEFAULT_GOAL := run
 
 run: $(STAMP)
@@ -40,6 +40,9 @@ readme: $(STAMP)
 
 lock: $(STAMP)
 	python .ci/lock.py
+
+docs: $(STAMP)
+	mkdocs build --strict --quiet
 
 environment: $(STAMP)
 
