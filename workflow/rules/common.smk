@@ -10,6 +10,12 @@ from snakemake.exceptions import WorkflowError
 ROOT = Path(workflow.basedir)
 SRC = os.path.relpath(ROOT / "src")  # relative, so that a moved checkout reruns nothing
 sys.path.insert(0, str(ROOT / "src"))
+# A logger plugin may have loaded the library of another checkout; this workflow runs, and digests, its own.
+if "seqscale" in sys.modules and not Path(
+    sys.modules["seqscale"].__file__
+).is_relative_to(ROOT):
+    for name in [m for m in sys.modules if m.split(".")[0] == "seqscale"]:
+        del sys.modules[name]
 
 from seqscale.claims import ClaimsError, load_claims
 from seqscale.config import ConfigError, Matrix, resolve

@@ -20,7 +20,7 @@ def checkpoints(config: "Config") -> dict[str, dict[str, Any]]:
     """
     found = {}
     used = [x["dataset"] for x in config.values["experiments"].values()]
-    texts = [name for name in dict.fromkeys(used) if config.datasets[name]["kind"] in TEXTS]
+    texts = [name for name in dict.fromkeys(used) if config.datasets.get(name, {}).get("kind") in TEXTS]
     for name, entry in config.values.get("checkpoints", {}).items():
         given = {"path": entry} if isinstance(entry, str) else entry
         found[name] = {"contexts": None, "recall": [64, 256], "texts": texts, **given}
