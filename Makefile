@@ -57,5 +57,5 @@ $(STAMP): requirements.lock pyproject.toml
 	@touch $@
 
 clean:
-	rm -rf results/[a-z]*.html results/bench results/config.json results/data results/figures results/logs results/runs \
+	rm -rf results/[a-z]*.html results/analyses results/bench results/config.json results/data results/figures results/logs results/runs \
 	  results/search results/tables results/verdicts.* results/work .snakemake

@@ -14,7 +14,7 @@ from seqscale.data.check import check_corpora
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "src" / "seqscale"
-STAGES = ("prepare", "train", "evaluate", "bench", "verdicts", "figures", "report")
+STAGES = ("prepare", "train", "evaluate", "bench", "analyse", "verdicts", "figures", "report")
 SCRIPTS = sorted(f.stem for f in (ROOT / "src").glob("*.py"))
 
 # Which rooms a room may import. What is not named here is free for all: the ground floor.
@@ -40,6 +40,7 @@ ALLOWED = {
     "__main__": {"commands"},
     "progress": set(),
     "hub": GROUND | {"data", "mixers", "models", "training"},
+    "analyses": GROUND | {"benchmarks", "data", "devices", "kernels", "mixers", "models", "systems", "training"},
     "tables": GROUND,
     "claims": GROUND | {"tables"},
     "reporting": GROUND,

@@ -411,3 +411,29 @@ def test_an_unfused_scan_that_wins_all_the_same_counts(verdicts):
     bench += curve_rows("prefill", "transformer", {n: 2 * v for n, v in power(1.0).items()})
     (row,) = verdicts(RATIO % 1024, bench=bench)
     assert row["verdict"] == "reproduced"
+
+
+def test_a_curve_of_an_analysis_is_judged_like_a_benchmarks(verdicts):
+    select = "select: {table: analyses, suite: nplr_kernel, quantity: time, d_state: 64}"
+    test = (
+        f"{{protocol: fair, {select}, measure: ratio_at, length: longest, of: {{model: nplr}}, over: {{model: dense}}, "
+    )
+    rows = [
+        *curve_rows("nplr_kernel", "nplr", {256: 1.0, 1024: 2.0}, d_state=64),
+        *curve_rows("nplr_kernel", "dense", {256: 2.0, 1024: 8.0}, d_state=64),
+        *curve_rows("nplr_kernel", "nplr", {256: 9.0, 1024: 9.0}, d_state=16),
+    ]
+    (row,) = verdicts(test + "expect: {below: 1}, unit: times}", analyses=rows)
+    assert row["verdict"] == "reproduced" and row["measured"] == pytest.approx(0.25)
+    assert "tables/analyses.csv" in row["evidence"] and "nplr_kernel analysis" in row["data"]
+    (row,) = verdicts(test + "expect: {below: 1}, unit: times}", bench=rows)
+    assert row["verdict"] == "not tested" and "No analysis of suite 'nplr_kernel'" in row["reason"]
+
+
+def test_a_curve_without_a_number_is_not_tested(verdicts):
+    select = "select: {table: analyses, suite: nplr_kernel, quantity: error, model: diagonalised}"
+    test = f"{{protocol: fair, {select}, measure: value_at, length: longest, expect: {{below: 1}}}}"
+    rows = curve_rows("nplr_kernel", "diagonalised", {256: None}, quantity="error", oom=False, status="overflow")
+    (row,) = verdicts(test, analyses=[{**rows[0], "reason": "the result was not finite"}])
+    assert row["verdict"] == "not tested"
+    assert "Diagonalised has no number there (the result was not finite)" in row["reason"]

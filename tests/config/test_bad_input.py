@@ -144,6 +144,22 @@ CASES: dict[str, tuple[Callable[[Values], None], list[str]]] = {
         at("models", value={"mamba2": {"mixer_options": {"n_groups": 3}}}),
         ["mamba2.mixer_options.n_groups", "3 groups do not divide the 8 heads"],
     ),
+    "analysis of an unknown experiment": (
+        at("analyses", value={"scipy_response": {"experiment": "textt", "models": ["lti_ssm"]}}),
+        ["analyses.scipy_response.experiment", "did you mean 'text'?"],
+    ),
+    "analysis of a model that is not trained": (
+        at("analyses", value={"scipy_response": {"experiment": "text", "models": ["s4"]}}),
+        ["analyses.scipy_response.models", "there is no model 's4'"],
+    ),
+    "analysis of a model that is not linear": (
+        at("analyses", value={"scipy_response": {"experiment": "text", "models": ["mamba"]}}),
+        ["analyses.scipy_response.models", "'mamba' (mixer mamba) is no linear time-invariant system", "lti_ssm, s4"],
+    ),
+    "odd state of an analysis": (
+        at("analyses", value={"hippo_memory": {"length": 100, "waves": 2, "d_state": [7]}}),
+        ["analyses.hippo_memory.d_state"],
+    ),
     "dropout of one": (at("models", value={"mamba": {"dropout": 1.0}}), ["mamba.dropout", "less than 1"]),
     "unknown norm": (at("models", value={"mamba": {"norm": "rms_norm"}}), ["mamba.norm", "did you mean 'rmsnorm'?"]),
     "unknown device": (at("compute", "device", value="gpu"), ["compute.device", "Allowed: auto, cpu, cuda"]),

@@ -88,8 +88,8 @@ def test_flops_are_what_pytorch_counts(length: int, chunk: int) -> None:
     assert counter.get_total_flops() == ssd_flops(2, length, 4, 3, 2, 5, chunk)
 
 
-def test_half_precision_keeps_its_state_in_float32() -> None:
-    given = inputs(100, dtype=torch.float32)
+def test_half_precision_keeps_its_state_in_float32(device: torch.device) -> None:
+    given = {name: t.to(device) for name, t in inputs(100, dtype=torch.float32).items()}
     expected, expected_last = ssd(**given)
     low = {name: t.bfloat16() if name in ("x", "B", "C") else t for name, t in given.items()}
     y, last = ssd(**low)

@@ -9,6 +9,7 @@ list, a choice at the grid's edge, and verdicts of all four kinds. Nothing in it
 from pathlib import Path
 from typing import Any
 
+import made_up_analyses
 import numpy as np
 import pandas as pd
 
@@ -265,7 +266,8 @@ def build(root: Path) -> Path:
         columns=["model", "title", "note", "mixer", "d_model", "n_layers", "params", "params_nonembedding"],
     )
     frames = {"runs": runs, "history": history, "search": _search(rng), "bench": bench, "scaling": scaling,
-              "samples": samples, "models": models}  # fmt: skip
+              "samples": samples, "models": models, "extrapolation": made_up_analyses.extrapolation(),
+              "analyses": made_up_analyses.analyses()}  # fmt: skip
     for name, frame in frames.items():
         write_table(root / "tables" / name, frame)
     verdicts().to_csv(root / "verdicts.csv", index=False)

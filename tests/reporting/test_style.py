@@ -30,7 +30,8 @@ def test_every_listed_model_has_a_marker_and_colours_of_its_own() -> None:
 
 def test_the_models_of_the_quick_start_are_listed() -> None:
     models = yaml.safe_load((STYLE_FILE.parents[1] / "config" / "models.yaml").read_text(encoding="utf-8"))
-    assert set(models) <= set(load_style().listed)
+    ablations = {name for name in models if name.startswith("mamba_")}  # too many to be told apart: spare looks
+    assert set(models) - ablations <= set(load_style().listed)
 
 
 def test_lines_and_text_stand_out_from_both_grounds() -> None:

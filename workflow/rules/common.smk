@@ -50,6 +50,7 @@ pass_on_tracking(CONFIG)
 
 
 wildcard_constraints:
+    analysis=r"\w+",
     dataset=r"\w+",
     experiment=r"\w+",
     model=r"\w+",
@@ -127,6 +128,21 @@ def weights_of(wildcards):
 def checkpoint_files():
     """A table for each checkpoint that the configuration names."""
     return [f"results/checkpoints/{name}.csv" for name in CHECKPOINTS]
+
+
+def analysed_runs(wildcards):
+    """The trained runs that an analysis reads, and the data that they were trained on."""
+    runs = MATRIX.analysis_runs(wildcards.analysis)
+    files = [
+        f"results/runs/{experiment}/{model}/seed{seed}/{name}"
+        for experiment, model, seed in runs
+        for name in ("model.safetensors", "summary.json")
+    ]
+    data = {
+        f"results/data/{MATRIX.experiments[experiment]['dataset']}/meta.json"
+        for experiment, _, _ in runs
+    }
+    return {"runs": files, "data": sorted(data)}
 
 
 def figure_files():

@@ -47,6 +47,7 @@ rule tables:
             for suite, model in MATRIX.benches()
             for kind in ("csv", "json")
         ],
+        analyses=expand("results/analyses/{name}.csv", name=MATRIX.analyses()),
     output:
         expand("results/tables/{name}.{kind}", name=TABLES, kind=("csv", "parquet")),
     log:

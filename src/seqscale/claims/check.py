@@ -24,17 +24,18 @@ class Signature:
 
 
 LENGTHS = ("min_length", "max_length")
+CURVES = ("bench", "analyses")  # tables of values against the length
 SIGNATURES: dict[str, Signature] = {
     "mean": Signature(("runs", "history"), ("column",), ("scale", "last")),
     "difference": Signature(("runs", "history"), ("column", "of", "minus"), ("scale", "last")),
     "ratio": Signature(("runs", "history"), ("column", "of", "over"), ("last",)),
     "order": Signature(("runs",), ("column", "models")),
     "difference_at": Signature(("history",), ("column", "x", "of", "minus")),
-    "value_at": Signature(("bench",), ("length",), ("scale",)),
-    "ratio_at": Signature(("bench",), ("length", "of", "over")),
-    "order_at": Signature(("bench",), ("length", "models")),
-    "growth": Signature(("bench",), (), LENGTHS),
-    "exponent": Signature(("bench",), (), (*LENGTHS, "upper", "reach")),
+    "value_at": Signature(CURVES, ("length",), ("scale",)),
+    "ratio_at": Signature(CURVES, ("length", "of", "over")),
+    "order_at": Signature(CURVES, ("length", "models")),
+    "growth": Signature(CURVES, (), LENGTHS),
+    "exponent": Signature(CURVES, (), (*LENGTHS, "upper", "reach")),
 }
 OPTIONS = {o for s in SIGNATURES.values() for o in (*s.needs, *s.allows)}
 SPECIAL_LENGTHS = ("longest", "shortest")

@@ -31,12 +31,14 @@ class _Curve:
 
     def __init__(self, tables: Tables, trial: Trial, side: dict[str, Any], notes: Notes) -> None:
         wanted = {k: v for k, v in trial.select.items() if k != "table"} | side
-        self.rows, taken = curve_of(tables, wanted, notes)
+        self.rows, taken = curve_of(tables, wanted, notes, trial.select["table"])
         first = self.rows.iloc[0]
         self.name, self.device, self.batch = str(first["model"]), str(first["device"]), first["batch"]
         self.quantity = f"{str(first['quantity']).replace('_', ' ')} ({first['suite']}, {first['direction']})"
         self.unit = str(first["unit"])
-        self.setting = f"{first['suite']} benchmark, {first['device']}, {first['dtype']}, batch {first['batch']}"
+        kind = "benchmark" if trial.select["table"] == "bench" else "analysis"
+        self.setting = f"{first['suite']} {kind}, {first['device']}, {first['dtype']}"
+        self.setting += "" if pd.isna(first["batch"]) else f", batch {first['batch']}"
         self.evidence = as_text(taken)
         ran = sorted({str(i) for i in self.rows["implementation"].dropna()})
         self.unfused = bool(UNFUSED & set(ran)) and str(first["quantity"]) != "state"

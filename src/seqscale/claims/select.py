@@ -135,18 +135,23 @@ def histories(tables: Tables, runs: pd.DataFrame) -> dict[int, pd.DataFrame]:
     return found
 
 
-def curve_of(tables: Tables, wanted: dict[str, Any], notes: Notes) -> tuple[pd.DataFrame, dict[str, Any]]:
-    """One curve of the bench table: one row per length, sorted; rows out of memory stay, with `oom` true.
+def curve_of(
+    tables: Tables, wanted: dict[str, Any], notes: Notes, table: str = "bench"
+) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """One curve of the bench (or analyses) table: one row per length, sorted; rows out of memory stay, with `oom` true.
 
     Where a length was measured with several implementations or dtypes, the fastest (smallest) counts: every model gets
     its best. Several devices or batch sizes are ambiguous and Untestable.
     """
     first: dict[str, Any] = {k: wanted[k] for k in ("suite", "model") if k in wanted}
-    rows, taken = pick(tables["bench"], first, "benchmark")
+    what = "benchmark" if table == "bench" else "analysis"
+    rows, taken = pick(tables[table], first, what)
     if (rows["status"] == MISSING).all():
         raise Untestable(str(rows["reason"].iloc[0]))
     rows = rows[rows["status"] != MISSING]
-    rows, rest = pick(rows, {k: v for k, v in wanted.items() if k not in first}, "benchmark")
+    rows, rest = pick(rows, {k: v for k, v in wanted.items() if k not in first}, what)
+    if rows["median"].isna().all() and not rows["oom"].fillna(False).any():
+        raise Untestable(f"{rows['model'].iloc[0]} has no number there ({rows['reason'].iloc[0]})")
     for column in ("suite", "model", "device", "batch", "direction", "quantity", "unit", "d_state"):
         values = rows[column].dropna().unique()
         if len(values) > 1:

@@ -26,6 +26,11 @@ MODEL = {
     "matched": True,
 }
 DATASET = {"tokenizer": "characters", "split": [0.90, 0.05, 0.05]}
+ANALYSES: dict[str, dict[str, Any]] = {
+    "hippo_memory": {"signals": 8, "windows": [1.0], "seed": 0},
+    "nplr_kernel": {"channels": 8, "repeats": 7, "min_seconds": 0.05, "seed": 0},
+    "scipy_response": {"length": 1000, "channels": 16},
+}
 BENCHMARKS = {"repeats": 7, "min_seconds": 0.2, "threads": 1, "vocab_size": 256}
 
 
@@ -86,6 +91,7 @@ def resolve(values: Mapping[str, Any], files: Sequence[str | Path], root: Path) 
     semantics.check_experiments(config, problems)
     semantics.check_benchmarks(config, problems)
     check_extras(config, problems)
+    semantics.check_analyses(config, problems)
     problems.done()
     return config
 
@@ -158,4 +164,6 @@ def _with_defaults(values: dict[str, Any], datasets: Mapping[str, Mapping[str, A
         result["experiments"][name] = experiment
     if "benchmarks" in result:
         result["benchmarks"] = merged(BENCHMARKS, result["benchmarks"])
+    if "analyses" in result:
+        result["analyses"] = {name: merged(ANALYSES[name], given) for name, given in result["analyses"].items()}
     return result

@@ -89,6 +89,25 @@ class Matrix:
             "precision": compute["precision"],
         }
 
+    def analyses(self) -> list[str]:
+        """The analyses asked for, by name."""
+        return list(self.config.values.get("analyses", {}))
+
+    def analysis_config(self, name: str) -> dict[str, Any]:
+        """The resolved config of an analysis."""
+        compute = self.config.values["compute"]
+        settings = self.config.values["analyses"][name]
+        return {"settings": settings, "device": compute["device"], "threads": compute["threads"]}
+
+    def analysis_runs(self, name: str) -> list[tuple[str, str, int]]:
+        """(experiment, model, seed) of the trained runs that an analysis reads: the first seed of each model."""
+        settings = self.config.values["analyses"][name]
+        if "experiment" not in settings:
+            return []
+        experiment = settings["experiment"]
+        seed = self.experiments[experiment]["seeds"][0]
+        return [(experiment, model, seed) for model in settings["models"]]
+
     def summary(self) -> dict[str, Any]:
         """What the later stages know of the whole: the configuration and the list of jobs (results/config.json)."""
         whole = {**self.config.values, "models": self.config.models, "datasets": self.config.datasets}
@@ -99,6 +118,7 @@ class Matrix:
             "runs": [{"experiment": e, "model": m, "seed": s} for e, m, s in self.runs()],
             "search": [{"experiment": e, "model": m, "lr": lr} for e, m, lr in self.searches()],
             "bench": [{"suite": s, "model": m} for s, m in self.benches()],
+            "analyses": [{"name": name} for name in self.analyses()],
         }
 
     def _changes(self, experiment: str, model: str) -> dict[str, Any]:

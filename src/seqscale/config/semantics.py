@@ -19,6 +19,8 @@ CHOICES: dict[tuple[str, str], tuple[str, ...]] = {
     ("mamba", "a_init"): ("lin", "constant", "random"),
 }
 
+TIME_INVARIANT = ("lti_ssm", "s4")  # mixers with a channel that is a linear system by itself
+
 PYTHON_TYPES: dict[str, tuple[type, ...]] = {"int": (int,), "float": (int, float), "bool": (bool,), "str": (str,)}
 
 
@@ -210,3 +212,27 @@ def check_benchmarks(config: "Config", problems: Problems) -> None:
     for index, model in enumerate(config.values.get("benchmarks", {}).get("models", [])):
         if model not in config.models:
             problems.add(["benchmarks", "models", index], _unknown("model", model, config.models, "config/models.yaml"))
+
+
+def check_analyses(config: "Config", problems: Problems) -> None:
+    """Trained models that an analysis wants are trained, and are time-invariant."""
+    wanted = config.values.get("analyses", {}).get("scipy_response")
+    if wanted is None:
+        return
+    place: list[Any] = ["analyses", "scipy_response"]
+    experiments = config.values["experiments"]
+    if wanted["experiment"] not in experiments:
+        words = _unknown("experiment", wanted["experiment"], experiments, "`experiments`")
+        problems.add([*place, "experiment"], words)
+        return
+    trained = experiments[wanted["experiment"]]["models"]
+    for index, model in enumerate(wanted["models"]):
+        spot = [*place, "models", index]
+        if model not in trained:
+            problems.add(spot, _unknown("model", model, trained, f"experiment {wanted['experiment']}"))
+        elif config.models[model]["mixer"] not in TIME_INVARIANT:
+            problems.add(
+                spot,
+                f"'{model}' (mixer {config.models[model]['mixer']}) is no linear time-invariant system. "
+                f"Allowed: models with the mixers {', '.join(TIME_INVARIANT)}",
+            )

@@ -104,23 +104,25 @@ def _times_power(row: Tensor, matrix: Tensor, power: int) -> Tensor:
 
 
 def _generating(system: NPLR, length: int) -> Tensor:
-    """C (alpha - beta A)^-1 2 B at z = exp(-2 pi i k / length), k = 0 ... length // 2: (channels, that many)."""
+    """C (alpha - beta A)^-1 2 B at z = exp(-2 pi i k / length), k = 0 ... length // 2: (channels, that many).
+
+    On the unit circle, z = exp(-2 i phi), alpha = 2 i a exp(-i phi) and beta = 2 c exp(-i phi) with a = 2/dt sin(phi)
+    and c = cos(phi), so the Cauchy matrix of conjugate pairs is computed in real numbers.
+    """
     Lambda, P, B, C, dt = system
-    angle = torch.arange(length // 2 + 1, device=dt.device, dtype=torch.float64) * (2 * torch.pi / length)
-    cos, sin = torch.cos(angle / 2), torch.sin(angle / 2)  # 1 - z without cancellation near z = 1
-    turn = torch.complex(2 * sin * sin, 2 * sin * cos).to(Lambda.dtype)
-    beta = torch.complex(2 * cos * cos, -2 * sin * cos).to(Lambda.dtype)
-    alpha = turn * (2 / dt).unsqueeze(-1)
-    # v / (alpha - beta lambda) and its conjugate pair: (2 Re v alpha - 2 Re(v conj lambda) beta) / both denominators
-    wide = Lambda.unsqueeze(-1) * beta
-    cauchy = 1 / ((alpha.unsqueeze(-2) - wide) * (alpha.unsqueeze(-2) - Lambda.conj().unsqueeze(-1) * beta))
+    phi = torch.arange(length // 2 + 1, device=dt.device, dtype=torch.float64) * (torch.pi / length)
+    cos, turn = torch.cos(phi).to(dt.dtype), torch.polar(torch.ones_like(phi), phi).to(Lambda.dtype)
+    a = torch.outer(2 / dt, torch.sin(phi).to(dt.dtype)).unsqueeze(-2)  # (channels, 1, points)
+    # v / (ia - c lambda) and its conjugate pair: (2 Re v ia - 2 Re(v conj lambda) c) / (both denominators)
+    scaled = Lambda.abs().unsqueeze(-1) * cos
+    real, imaginary = (scaled - a) * (scaled + a), Lambda.real.unsqueeze(-1) * (-2 * a * cos)
+    size = real * real + imaginary * imaginary
     products = torch.stack([C * B, C * P, P.conj() * B, P.conj() * P], dim=-2)
     weights = 2 * torch.cat([products.real, (products * Lambda.conj().unsqueeze(-2)).real], dim=-2)
-    sums = weights @ torch.cat([cauchy.real, cauchy.imag], dim=-1)  # one real matrix product
-    points = length // 2 + 1
-    above, below = torch.complex(sums[..., :points], sums[..., points:]).chunk(2, dim=-2)
-    CB, CP, PB, PP = (alpha.unsqueeze(-2) * above - beta * below).unbind(-2)
-    return 2 * (CB - beta * CP * PB / (1 + beta * PP))
+    sums = weights @ torch.cat([real / size, -imaginary / size], dim=-1)  # one real matrix product
+    above, below = torch.complex(*sums.chunk(2, dim=-1)).chunk(2, dim=-2)
+    CB, CP, PB, PP = (1j * a * above - cos * below).unbind(-2)
+    return turn * (CB - cos * CP * PB / (1 + cos * PP))
 
 
 def krylov(matrix: Tensor, vector: Tensor, length: int) -> Tensor:

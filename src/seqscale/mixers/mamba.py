@@ -108,25 +108,51 @@ class Mamba(Mixer):
     def _delta_bias(self) -> Tensor:
         return self.dt_bias if self.dt_proj is None else self.dt_proj.bias
 
-    def _select(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """What may depend on the input: delta before bias and softplus, B, C; and A beside them.
-
-        x: (..., d_inner). A constant B or C is one group per channel, expanded without a copy; what stands beside it is
-        expanded likewise.
-        """
-        nothing = x[..., :0]
-        projected = nothing if self.x_proj is None else self.x_proj(x)
+    def _project(self, x: Tensor) -> tuple[Tensor, Tensor | None, Tensor | None, Tensor]:
+        """delta before bias and softplus, like x; B and C (..., d_state), None where they are fixed; A beside them."""
+        projected = x[..., :0] if self.x_proj is None else self.x_proj(x)
         low, B, C = projected.split(self.projected, dim=-1)
         # the bias joins inside the scan, in float32
         delta = x.new_zeros(()).expand(x.shape) if self.dt_proj is None else linear(low, self.dt_proj.weight)
-        if not all(self.projected[1:]):
-            shape = (*x.shape, self.d_state)
-            B = self._per_channel("B", shape) if not self.projected[1] else B.unsqueeze(-2).expand(shape)
-            C = self._per_channel("C", shape) if not self.projected[2] else C.unsqueeze(-2).expand(shape)
-        return delta, B, C, -torch.exp(self.A_log)
+        A = -torch.exp(self.A_log)
+        return delta, B if self.projected[1] else None, C if self.projected[2] else None, A
 
-    def _per_channel(self, name: str, shape: tuple[int, ...]) -> Tensor:
-        return self.get_parameter(name).expand(shape)
+    def _select(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """As `_project`, with what is fixed written out for every channel, (..., d_inner, d_state), without a copy."""
+        delta, B, C, A = self._project(x)
+        if B is None or C is None:
+            shape = (*x.shape, self.d_state)
+            B = self.B.expand(shape) if B is None else B.unsqueeze(-2).expand(shape)
+            C = self.C.expand(shape) if C is None else C.unsqueeze(-2).expand(shape)
+        return delta, B, C, A
+
+    def _scan(self, x: Tensor, z: Tensor | None, start: Tensor | None) -> tuple[Tensor, Tensor]:
+        """The scan of x (batch, length, d_inner) from the state `start`, with skip and gate; and the last state."""
+        delta, B, C, A = self._project(x)
+        bias = self._delta_bias()
+        if B is not None and C is not None:
+            return selective_scan(  # type: ignore[return-value]  # with the last state it is a pair
+                x, delta, A, B, C, self.D, z, bias, True, start, return_last_state=True
+            )
+        # A fixed B or C differs from channel to channel, which the kernels would take as groups of a single channel, a
+        # block of their threads each. So every element of the state becomes a channel: d_state groups of d_inner
+        # channels with one number of state; a fixed B multiplies what goes in, a fixed C what comes out.
+        n, one = self.d_state, x.new_ones(()).expand(*x.shape[:2], self.d_state, 1)
+        driven = x.unsqueeze(-2) * (1 if B is not None else self.B.t())
+        y, last = selective_scan(
+            driven.expand(*x.shape[:2], n, self.d_inner).flatten(-2),
+            delta.unsqueeze(-2).expand(*x.shape[:2], n, self.d_inner).flatten(-2),
+            A.t().reshape(-1, 1),
+            one if B is None else B.unsqueeze(-1),
+            one if C is None else C.unsqueeze(-1),
+            delta_bias=bias.repeat(n),
+            delta_softplus=True,
+            initial_state=None if start is None else start.transpose(1, 2).reshape(len(x), -1, 1),
+            return_last_state=True,
+        )
+        y = (y.unflatten(-1, (n, self.d_inner)) * (1 if C is not None else self.C.t())).sum(-2) + self.D * x
+        y = y if z is None else y * F.silu(z)
+        return y.to(x.dtype), last.view(len(x), n, self.d_inner).transpose(1, 2)
 
     def _inputs(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
         """x and, where there is a gate, z."""
@@ -161,21 +187,8 @@ class Mamba(Mixer):
             )
         if mask is not None:
             x = x * mask.unsqueeze(-1).to(x.dtype)
-        delta, B, C, A = self._select(x)
-        y, ssm_state = selective_scan(
-            x,
-            delta,
-            A,
-            B,
-            C,
-            D=self.D,
-            z=z,
-            delta_bias=self._delta_bias(),
-            delta_softplus=True,
-            initial_state=None if state is None else state["ssm"],
-            return_last_state=True,
-        )
-        return self.out_proj(y), {**following, "ssm": ssm_state}
+        y, last = self._scan(x, z, None if state is None else state["ssm"])
+        return self.out_proj(y), {**following, "ssm": last}
 
     def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         layer = self.native.packed(self) if self.native is not None and decode.applies(x) else None

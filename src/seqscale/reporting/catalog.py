@@ -19,6 +19,7 @@ class FigureEntry(NamedTuple):
 LEARNING = "Learning"
 COST = "Loss against cost"
 SCALING = "Time and memory"
+MEMORY = "Memory and recall"
 
 FIGURES: tuple[FigureEntry, ...] = (
     FigureEntry("final_loss", "Test result of every model", "final_loss.rst", LEARNING),
@@ -34,6 +35,9 @@ FIGURES: tuple[FigureEntry, ...] = (
     FigureEntry("state_size", "State or cache against length", "state_size.rst", SCALING),
     FigureEntry("flops_scaling", "Counted FLOPs against length", "flops_scaling.rst", SCALING),
     FigureEntry("scaling_exponents", "Fitted scaling exponents", "scaling_exponents.rst", SCALING),
+    FigureEntry("extrapolation", "Accuracy beyond the trained length", "extrapolation.rst", MEMORY),
+    FigureEntry("hippo_memory", "What a HiPPO state remembers", "hippo_memory.rst", MEMORY),
+    FigureEntry("s4_kernel", "The convolution kernel of S4 by four ways", "s4_kernel.rst", MEMORY),
 )
 
 NAMES: tuple[str, ...] = tuple(entry.name for entry in FIGURES)

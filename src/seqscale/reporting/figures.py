@@ -3,13 +3,13 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-from seqscale.reporting import canvas, learning, scaling
+from seqscale.reporting import analyses, canvas, learning, scaling
 from seqscale.reporting.canvas import Drawing
 from seqscale.reporting.catalog import NAMES, entry
 from seqscale.reporting.source import Tables
 from seqscale.reporting.style import Style
 
-DRAW = {**learning.DRAW, **scaling.DRAW}
+DRAW = {**learning.DRAW, **scaling.DRAW, **analyses.DRAW}
 
 
 def draw(name: str, tables: Tables, style: Style) -> Drawing:

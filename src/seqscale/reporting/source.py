@@ -43,6 +43,12 @@ COLUMNS: dict[str, dict[str, str]] = {
         "exponent ci_low ci_high length_min length_max points r2 batch",
         "still_rising",
     ),
+    "extrapolation": _columns("experiment model status reason", "seed length train_length accuracy loss answers"),
+    "analyses": _columns(
+        "suite model implementation device dtype direction quantity unit experiment status reason",
+        "batch length d_inner d_state median p20 p80 repeats",
+        "oom",
+    ),
     "samples": _columns("experiment model prompt text", "seed"),
     "models": _columns("model title note mixer", "d_model n_layers params params_nonembedding"),
 }
@@ -62,6 +68,8 @@ class Tables:
     scaling: pd.DataFrame
     samples: pd.DataFrame
     models: pd.DataFrame
+    extrapolation: pd.DataFrame = field(default_factory=lambda: coerce(pd.DataFrame(), COLUMNS["extrapolation"]))
+    analyses: pd.DataFrame = field(default_factory=lambda: coerce(pd.DataFrame(), COLUMNS["analyses"]))
     missing: tuple[str, ...] = ()
     experiment_titles: dict[str, str] = field(default_factory=dict)
     references: dict[str, str] = field(default_factory=dict)
@@ -139,7 +147,7 @@ def _read(folder: Path, name: str) -> pd.DataFrame | None:
 
 
 def load_tables(folder: str | Path, config: Mapping[str, Any] | None = None) -> Tables:
-    """Read ``{runs,history,search,bench,scaling,samples,models}.csv`` (or .parquet) from `folder`.
+    """Read every table of COLUMNS, ``NAME.csv`` or ``NAME.parquet``, from `folder`.
 
     `config` is the resolved configuration (``{"config": {"experiments": ...}}``), used for titles only.
     NotADirectoryError when `folder` is not there at all.

@@ -92,6 +92,11 @@ class Style:
             self._given[name] = next((look for look in order if look not in taken), order[0])
         return self._given[name]
 
+    def spare(self, index: int) -> ModelStyle:
+        """A spare look by number, for lines that are no models: neighbours differ in colour, marker and dash."""
+        colours = len(self._data["spare"]["colours"])
+        return self._spare[(index * colours + index) % len(self._spare)]
+
     def tones(self) -> list[Tone]:
         """Every tone that a figure may use; the page maps light to dark by it."""
         looks = [look.tone for look in self._given.values()] + [look.tone for look in self._spare]

@@ -5,6 +5,7 @@ from pathlib import Path
 import pandas as pd
 
 from seqscale.files import write_table
+from seqscale.tables.analyses import collect_analyses
 from seqscale.tables.bench import collect_bench, scaling
 from seqscale.tables.columns import TABLES, as_table, with_types
 from seqscale.tables.matrix import Matrix, TablesError
@@ -23,6 +24,7 @@ def collect(results: str | Path, matrix: Matrix, *, allow_missing: bool = False)
     search = collect_search(results, matrix, reader)
     lengths = collect_extrapolation(results, matrix, reader)
     bench = collect_bench(results, matrix, reader)
+    analyses = collect_analyses(results, matrix, reader)
     if reader.problems:
         raise TablesError(list(dict.fromkeys(reader.problems)))
     empty = as_table("history", [])
@@ -33,6 +35,7 @@ def collect(results: str | Path, matrix: Matrix, *, allow_missing: bool = False)
         "history": history[list(empty)],
         "search": as_table("search", search),
         "bench": bench,
+        "analyses": analyses,
         "scaling": scaling(bench),
         "extrapolation": as_table("extrapolation", lengths),
         "samples": as_table("samples", samples),

@@ -95,6 +95,28 @@ COLUMNS: dict[str, dict[str, str]] = {
         "status": TEXT,
         "reason": TEXT,
     },
+    "analyses": {  # one row per measurement of an experiment that trains nothing; see seqscale.analyses
+        "suite": TEXT,  # the analysis
+        "model": TEXT,  # what was measured: a measure of HiPPO, a way to compute a kernel, a model
+        "implementation": TEXT,
+        "device": TEXT,
+        "dtype": TEXT,
+        "batch": WHOLE,
+        "length": WHOLE,
+        "d_inner": WHOLE,
+        "d_state": WHOLE,
+        "direction": TEXT,
+        "quantity": TEXT,
+        "unit": TEXT,
+        "median": NUMBER,  # over `repeats` signals, channels or timings; empty where it was not finite: see `reason`
+        "p20": NUMBER,
+        "p80": NUMBER,
+        "repeats": WHOLE,
+        "oom": YES_NO,
+        "experiment": TEXT,  # that trained what was measured, if any
+        "status": TEXT,
+        "reason": TEXT,
+    },
     "scaling": {  # one row per curve; exponent, ci_* and length_* of the upper part of the curve (see stats.powerlaw)
         "suite": TEXT,
         "model": TEXT,

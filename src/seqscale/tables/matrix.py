@@ -4,7 +4,8 @@ The matrix is one JSON file, written by whoever resolved the configuration:
 
     {"runs":   [{"experiment": "text", "model": "mamba", "seed": 1}, ...],
      "search": [{"experiment": "text", "model": "mamba", "lr": "0.001"}, ...],     lr as in the folder's name
-     "bench":  [{"suite": "prefill", "model": "mamba"}, ...]}
+     "bench":  [{"suite": "prefill", "model": "mamba"}, ...],
+     "analyses": [{"name": "hippo_memory"}, ...]}
 
 Tables are made from this list and not from what happens to lie in the folder: a run of yesterday's configuration must
 not slip into today's averages, and a run that is not there must be missed.
@@ -21,6 +22,7 @@ SECTIONS: dict[str, dict[str, type]] = {
     "runs": {"experiment": str, "model": str, "seed": int},
     "search": {"experiment": str, "model": str, "lr": str},
     "bench": {"suite": str, "model": str},
+    "analyses": {"name": str},
 }
 # The resolved configuration around the lists (results/config.json): told in the report, no matter for tables.
 PASSED_OVER = {"name", "config", "config_digest", "provenance"}
@@ -75,12 +77,23 @@ class BenchKey:
 
 
 @dataclass(frozen=True)
+class AnalysisKey:
+    """One analysis."""
+
+    name: str
+
+    def file(self, results: Path) -> Path:
+        return results / "analyses" / f"{self.name}.csv"
+
+
+@dataclass(frozen=True)
 class Matrix:
     """All runs, searches and benchmarks that a configuration asks for."""
 
     runs: tuple[RunKey, ...]
     search: tuple[SearchKey, ...]
     bench: tuple[BenchKey, ...]
+    analyses: tuple[AnalysisKey, ...] = ()
     config: dict[str, Any] = field(default_factory=dict)
 
     def labels(self, key: RunKey) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -124,6 +137,7 @@ def load_matrix(path: str | Path) -> Matrix:
         tuple(RunKey(**row) for row in rows["runs"]),
         tuple(SearchKey(**row) for row in rows["search"]),
         tuple(BenchKey(**row) for row in rows["bench"]),
+        tuple(AnalysisKey(**row) for row in rows["analyses"]),
         content.get("config", {}),
     )
 
