@@ -10,7 +10,7 @@ STAMP  := $(VENV)/.installed
 PATH   := $(abspath $(VENV))/bin:$(PATH)
 export PATH
 
-.PHONY: run resume audit report compare test lint format unlock readme lock clean environment
+.PHONY: run resume audit report compare test lint format unlock readme lock clean environment docs
 .DEFAULT_GOAL := run
 
 run: $(STAMP)
@@ -57,6 +57,9 @@ readme: $(STAMP)
 
 lock: $(STAMP)
 	python .ci/lock.py
+
+docs: $(STAMP)
+	mkdocs build --strict --quiet
 
 environment: $(STAMP)
 

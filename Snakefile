@@ -17,6 +17,7 @@ include: "workflow/rules/common.smk"
 include: "workflow/rules/prepare.smk"
 include: "workflow/rules/train.smk"
 include: "workflow/rules/evaluate.smk"
+include: "workflow/rules/checkpoints.smk"
 include: "workflow/rules/bench.smk"
 include: "workflow/rules/analyse.smk"
 include: "workflow/rules/tables.smk"
@@ -49,3 +50,4 @@ rule all:
         figure_files(),
         table_files(),
         digest_files(),
+        checkpoint_files(),

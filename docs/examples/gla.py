@@ -31,25 +31,28 @@ class GatedLinearAttention(Mixer):
         self.out.residual_output = True
 
     def mix(self, x: Tensor, state: State | None) -> tuple[Tensor, State | None]:
-        if state is None:
-            state = self.init_state(x.shape[0], 0, x.device, x.dtype)
-        S, outputs = state["S"], []
-        for piece in x.split(self.chunk, dim=1):
-            y, S = self._chunk(piece, S)
+        S, outputs, pieces = None if state is None else state["S"], [], x.split(self.chunk, dim=1)
+        for number, piece in enumerate(pieces, 1):  # nobody needs the last S of a sequence without a state
+            y, S = self._chunk(piece, S, carry=state is not None or number < len(pieces))
             outputs.append(y)
-        return self.out(torch.cat(outputs, dim=1)), {"S": S}
+        return self.out(torch.cat(outputs, dim=1)), None if state is None else {"S": S}
 
-    def _chunk(self, x: Tensor, S: Tensor) -> tuple[Tensor, Tensor]:
-        """x (batch, length, d_model), S (batch, heads, d_head, d_head): the output and the next S."""
+    def _chunk(self, x: Tensor, S: Tensor | None, carry: bool) -> tuple[Tensor, Tensor | None]:
+        """x (batch, length, d_model), S (batch, heads, d_head, d_head) or nothing: the output and the next S."""
         batch, length, _ = x.shape
         q, k, v = self.qkv(x).view(batch, length, 3, self.n_heads, self.d_head).permute(2, 0, 3, 1, 4)
-        total = F.logsigmoid(self.gate(x)).to(S.dtype).transpose(1, 2).cumsum(-1)  # log of a_1 ... a_t: (b, h, length)
+        wide = torch.promote_types(x.dtype, torch.float32)
+        total = F.logsigmoid(self.gate(x)).to(wide).transpose(1, 2).cumsum(-1)  # log of a_1 ... a_t: (b, h, length)
         since = total.unsqueeze(-1) - total.unsqueeze(-2)  # of a_{s+1} ... a_t
         ahead = torch.ones(length, length, dtype=torch.bool, device=x.device).triu(1)
         weights = (q @ k.transpose(-1, -2)) * since.masked_fill(ahead, -torch.inf).exp()
-        y = weights @ v.to(weights.dtype) + total.exp().unsqueeze(-1) * (q.to(S.dtype) @ S)
-        left = (total[..., -1:] - total).exp().unsqueeze(-1)  # what remains of each token at the chunk's end
-        S = total[..., -1, None, None].exp() * S + (k * left).transpose(-1, -2) @ v.to(S.dtype)
+        y = weights @ v.to(weights.dtype)
+        if S is not None:
+            y = y + total.exp().unsqueeze(-1) * (q.to(wide) @ S)
+            S = total[..., -1, None, None].exp() * S
+        if carry:  # what remains of each token at the chunk's end
+            added = (k * (total[..., -1:] - total).exp().unsqueeze(-1)).transpose(-1, -2) @ v.to(wide)
+            S = added if S is None else S + added
         return y.transpose(1, 2).reshape(batch, length, self.d_model).to(x.dtype), S
 
     def init_state(self, batch: int, length_max: int, device: torch.device, dtype: torch.dtype) -> State:
@@ -60,7 +63,9 @@ class GatedLinearAttention(Mixer):
         whole, rest = divmod(length, self.chunk)
         pairs = whole * self.chunk**2 + rest**2  # inside chunks: the full square is computed
         inside = 4 * batch * self.d_model * pairs
-        across = 4 * batch * length * self.d_model * self.d_head
+        first, last = min(length, self.chunk), rest or min(length, self.chunk)
+        written, read = (length, length) if context else (length - last, length - first)  # into S, from S
+        across = 2 * batch * (written + read) * self.d_model * self.d_head
         return linear_flops(batch * length, self.d_model, 4 * self.d_model + self.n_heads) + inside + across
 
     def state_bytes(self, batch: int, length: int, dtype: torch.dtype) -> int:

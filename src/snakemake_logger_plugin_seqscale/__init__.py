@@ -10,8 +10,6 @@ from typing import Any
 from snakemake_interface_logger_plugins.base import LogHandlerBase
 from snakemake_interface_logger_plugins.common import LogEvent
 
-from seqscale.progress import Job, make_view
-
 # what the view shows in its own way
 _SHOWN = {
     LogEvent.RUN_INFO,
@@ -31,7 +29,10 @@ class LogHandler(LogHandlerBase):
     """Turns Snakemake's log records into a ledger of jobs."""
 
     def __post_init__(self) -> None:
-        self._view = make_view()
+        # here: Snakemake imports every plugin that it finds, and a workflow must load the library of its own checkout
+        from seqscale.progress import Job, make_view
+
+        self._view, self._job = make_view(), Job
         self._plain: Any = None
 
     def emit(self, record: LogRecord) -> None:
@@ -61,7 +62,7 @@ class LogHandler(LogHandlerBase):
         elif event == LogEvent.JOB_INFO:
             wildcards = {str(key): str(value) for key, value in (r["wildcards"] or {}).items()}
             if r["rule_name"] != "all":
-                ledger.start(r["jobid"], Job(r["rule_name"], wildcards, next(iter(r["log"]), "")))
+                ledger.start(r["jobid"], self._job(r["rule_name"], wildcards, next(iter(r["log"]), "")))
         elif event == LogEvent.JOB_FINISHED:
             ledger.finish(r["job_id"])
         elif event == LogEvent.JOB_ERROR:

@@ -12,10 +12,17 @@ from snakemake.exceptions import WorkflowError
 ROOT = Path(workflow.basedir)
 SRC = os.path.relpath(ROOT / "src")  # relative, so that a moved checkout reruns nothing
 sys.path.insert(0, str(ROOT / "src"))
+# A logger plugin may have loaded the library of another checkout; this workflow runs, and digests, its own.
+if "seqscale" in sys.modules and not Path(
+    sys.modules["seqscale"].__file__
+).is_relative_to(ROOT):
+    for name in [m for m in sys.modules if m.split(".")[0] == "seqscale"]:
+        del sys.modules[name]
 
 from seqscale.claims import ClaimsError, load_claims
 from seqscale.claims.needs import needs
 from seqscale.config import ConfigError, Matrix, resolve
+from seqscale.config.extras import checkpoints, pass_on_tracking
 from seqscale.data.check import check_corpora
 from seqscale.data.corpora import find_file
 from seqscale.files import write_json
@@ -51,6 +58,8 @@ except (ConfigError, ClaimsError) as error:
     raise WorkflowError(str(error)) from None
 MATRIX = Matrix(CONFIG)
 CONFIG.tell_jobs_the_mirror()
+CHECKPOINTS = checkpoints(CONFIG)
+pass_on_tracking(CONFIG)
 
 
 wildcard_constraints:
@@ -153,6 +162,21 @@ def sample_of(wildcards):
 def probes_of(wildcards):
     """The file with what a classifier is asked besides its test set, where the experiment names one."""
     return MATRIX.experiments[wildcards.experiment]["probes"] or []
+
+
+def weights_of(wildcards):
+    """The files of a checkpoint that is a folder here, so that new weights are evaluated anew."""
+    folder = Path(CHECKPOINTS[wildcards.checkpoint]["path"]).expanduser()
+    return [
+        str(f)
+        for f in sorted(folder.glob("*"))
+        if f.suffix in (".json", ".safetensors")
+    ]
+
+
+def checkpoint_files():
+    """A table for each checkpoint that the configuration names."""
+    return [f"results/checkpoints/{name}.csv" for name in CHECKPOINTS]
 
 
 def analysed_runs(wildcards):

@@ -9,6 +9,7 @@ from typing import Any
 
 from seqscale.config import semantics, tasks
 from seqscale.config.errors import Problems, Source, nearest
+from seqscale.config.extras import check_extras
 from seqscale.config.schema import check, numbers, schema
 from seqscale.provenance import digest
 
@@ -105,6 +106,7 @@ def resolve(values: Mapping[str, Any], files: Sequence[str | Path], root: Path) 
     semantics.check_models(config, problems)
     semantics.check_experiments(config, problems)
     semantics.check_benchmarks(config, problems)
+    check_extras(config, problems)
     semantics.check_analyses(config, problems)
     problems.done()
     return config

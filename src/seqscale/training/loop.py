@@ -39,6 +39,7 @@ from seqscale.training.evaluation import evaluate_split, logits_and_targets
 from seqscale.training.history import History
 from seqscale.training.optimizer import OptimizerSettings, make_optimizer
 from seqscale.training.processes import Team, team
+from seqscale.training.tracking import Tracker, open_trackers
 
 log = logging.getLogger(__name__)
 
@@ -200,7 +201,7 @@ class _Run:
 
     # -- the whole run -------------------------------------------------------------------------------------------
 
-    def _loop(self, history: History | None) -> None:
+    def _loop(self, history: History | None, trackers: list[Tracker]) -> None:
         run, steps = self.run, self.run["steps"]
         tokens_per_step = run["batch"] * run["context"]
         flops_per_step = self.model.training_flops(run["batch"], run["context"])
@@ -218,16 +219,19 @@ class _Run:
             valid = self._evaluate(done) if evaluating and self.validates else None
             seconds = time.perf_counter() - began
             if history is not None and (evaluating or done % run["log_every"] == 0 or done == 1):
-                history.append(
-                    step=done,
-                    tokens=done * tokens_per_step,
-                    flops=done * flops_per_step,
-                    seconds=round(seconds, 3),
-                    learning_rate=self.settings.rate(step, steps),
-                    train_loss=loss,
-                    valid_loss=valid,
-                    grad_norm=norm,
-                )
+                row: dict[str, Any] = {
+                    "step": done,
+                    "tokens": done * tokens_per_step,
+                    "flops": done * flops_per_step,
+                    "seconds": round(seconds, 3),
+                    "learning_rate": self.settings.rate(step, steps),
+                    "train_loss": loss,
+                    "valid_loss": valid,
+                    "grad_norm": norm,
+                }
+                history.append(**row)
+                for tracker in trackers:
+                    tracker.log(row)
             if evaluating and self.team.first:
                 told = "no validation" if valid is None else f"valid {valid:.4f}"
                 log.info("step %d of %d: train %.4f, %s nats, %.1f s", done, steps, loss, told, seconds)
@@ -252,9 +256,10 @@ class _Run:
         status, reason = ("out of memory", failure) if failure else ("ok", "")
         path = self.work / "history.csv"
         history = History(path, self.position.step) if self.team.first else None
+        trackers = open_trackers(self.run, self.work, self.position.step) if self.team.first else []
         try:
             if not failure:
-                self._loop(history)
+                self._loop(history, trackers)
             # every step was done before; only the results were missing
             if self.valid_loss is None and self.validates and not failure:
                 self._evaluate(self.position.step)
@@ -271,6 +276,8 @@ class _Run:
         finally:
             if history is not None:
                 history.close()
+            for tracker in trackers:
+                tracker.close()
         summary = self._summary(status, reason)
         if not self.team.first:
             return summary
