@@ -34,7 +34,8 @@ def main(folder: Path, executor: str, count: int, together: int) -> None:
     if executor == "slurm":
         command += ["--executor", "slurm", "--jobs", "100", "--latency-wait", "5", "--slurm-status-command", "squeue"]
         command += ["--slurm-no-account", "--slurm-init-seconds-before-status-checks", "10"]
-        command += ["--default-resources", "mem_mb=1000", "runtime=60"]
+        command += ["--default-resources", "mem_mb=500", "runtime=1"]
+        command += ["--resources", "mem_mb=500"]  # within one SLURM job: one run after the other
         command += ["--groups", "train=run", "--group-components", f"run={together}"]
     else:
         command += ["--cores", "2"]
