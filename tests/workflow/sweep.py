@@ -2,7 +2,7 @@
 
     python tests/workflow/sweep.py FOLDER local 1000
     python tests/workflow/sweep.py FOLDER slurm 20            every run a SLURM job
-    python tests/workflow/sweep.py FOLDER slurm 1000 50       50 runs in each SLURM job (--group-components)
+    python tests/workflow/sweep.py FOLDER slurm 1000 50       50 runs, one after the other, in each SLURM job
 
 `slurm` starts its own (slurm_node.py). The figures in workflow/profiles/README.md come from here.
 """
