@@ -2,7 +2,7 @@
 
     python tests/workflow/sweep.py FOLDER local 1000
     python tests/workflow/sweep.py FOLDER slurm 20            every run a SLURM job
-    python tests/workflow/sweep.py FOLDER slurm 1000 50       50 runs in each SLURM job (--group-components)
+    python tests/workflow/sweep.py FOLDER slurm 1000 50       50 runs, one after the other, in each SLURM job
 
 `slurm` starts its own (slurm_node.py). The figures in workflow/profiles/README.md come from here.
 """
@@ -34,7 +34,8 @@ def main(folder: Path, executor: str, count: int, together: int) -> None:
     if executor == "slurm":
         command += ["--executor", "slurm", "--jobs", "100", "--latency-wait", "5", "--slurm-status-command", "squeue"]
         command += ["--slurm-no-account", "--slurm-init-seconds-before-status-checks", "10"]
-        command += ["--default-resources", "mem_mb=1000", "runtime=60"]
+        command += ["--default-resources", "mem_mb=500", "runtime=1"]
+        command += ["--resources", "mem_mb=500"]  # within one SLURM job: one run after the other
         command += ["--groups", "train=run", "--group-components", f"run={together}"]
     else:
         command += ["--cores", "2"]

@@ -1,6 +1,6 @@
 """Compare the folder of results with its records, and name every file that is not what they say.
 
-python -m seqscale.records.audit            (or python src/audit.py; --help tells the rest)
+python src/audit.py            (or make audit; --help tells the rest)
 """
 
 import json

@@ -89,9 +89,10 @@ def take_down_the_rest(root: Path, since: float) -> None:
     path = root / FOLDER / REST
     known: dict[str, str] = read_rest(root) or {}
     found: dict[str, str] = {}
+    repository = committed(root)
     for file in sorted(f for f in root.rglob("*") if f.is_file()):
         name = _name(file, root)
-        if not name or name.startswith(f"{FOLDER}/") or record_of(root, name).is_file() or name in committed(root):
+        if not name or name.startswith(f"{FOLDER}/") or record_of(root, name).is_file() or name in repository:
             continue
         found[name] = known[name] if name in known and file.stat().st_mtime < since else checksum(file)
     _write(path, sealed({"files": found}))
