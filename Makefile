@@ -74,5 +74,6 @@ $(STAMP): requirements.lock pyproject.toml
 	@touch $@
 
 clean:
-	rm -rf results/[a-z]*.html results/analyses results/bench results/config.json results/data results/figures results/logs results/records results/runs \
+	rm -rf results/[a-z]*.html results/analyses results/bench results/checkpoints results/claims results/compare.csv \
+	  results/config.json results/dag.json results/data results/figures results/jobs results/logs results/records results/runs \
 	  results/search results/tables results/verdicts.* results/work .snakemake

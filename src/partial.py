@@ -40,6 +40,8 @@ def main(argv: list[str] | None = None) -> int:
     try:
         made, unread = salvage(results, load_matrix(config))
         write_tables(tables, made)
+        for name in made:  # no parquet twins: the next run sees that tables are not whole, and makes what is missing
+            (tables / f"{name}.parquet").unlink()
         claims = load_claims(args.claims, ROOT / "workflow" / "schemas" / "claims.schema.yaml")
         write_verdicts(results, judge(claims, read_tables(tables)), claims)
     except (ClaimsError, TablesError, OSError, ValueError) as error:

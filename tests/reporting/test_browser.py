@@ -226,9 +226,10 @@ def test_it_prints_with_pictures_and_without_buttons(seen: Seen, tmp_path: Path)
     reason="ACCESSIBILITY NOT CHECKED: axe-core is not there. .ci/run fetches it; by hand: mkdir -p .tools/axe && "
     "npm pack axe-core@4.10.3 --pack-destination .tools/axe && tar xzf .tools/axe/axe-core-*.tgz -C .tools/axe",
 )
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_axe_finds_no_serious_violation(scheme: str, browser: Any, report: Path) -> None:
-    with opened(browser, report, scheme=scheme) as seen:
+@pytest.mark.parametrize(("scheme", "width"), [("light", 1600), ("dark", 390)])
+def test_axe_finds_no_serious_violation(scheme: str, width: int, browser: Any, report: Path) -> None:
+    with opened(browser, report, width, scheme) as seen:
+        seen.page.evaluate("document.querySelectorAll('details').forEach(d => { d.open = true })")
         seen.page.evaluate("document.getElementById('prefill_scaling').figure.draw()")
         seen.page.evaluate(AXE.read_text(encoding="utf-8"))
         found = seen.page.evaluate("axe.run(document, {resultTypes: ['violations']})")

@@ -69,7 +69,7 @@ def test_a_sample_of_numbers_in_running_text_is_found_in_a_table(html: str, cell
     body = html[html.index("<main") : html.index("</main>")]
     for pattern in (r"<script.*?</script>", r"<data.*?</data>", r"<svg.*?</svg>", r"<pre.*?</pre>", r"<math.*?</math>",
                     r"<figcaption>.*?</figcaption>", r"<noscript>.*?</noscript>", r"<h2.*?</h2>\s*<p>.*?</p>",
-                    r'<section class="equations">.*?</section>', r"<caption>.*?</caption>", r"<summary>.*?</summary>",
+                    r'<section class="equations".*?</section>', r"<caption>.*?</caption>", r"<summary>.*?</summary>",
                     r'<p class="note">.*?</p>', r"<code>.*?</code>"):  # fmt: skip
         body = re.sub(pattern, " ", body, flags=re.DOTALL)
     text = unescape(re.sub(r"<[^>]+>", " ", body))

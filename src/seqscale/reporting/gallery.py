@@ -59,7 +59,8 @@ def _card(row: dict[str, Any], tables: Tables, style: Style) -> str:
         f'<article class="card" id="model-{esc(name)}" style="{_tone(style, name)}">'
         f"<h3>{marker(style.model(name))}{esc(row['title'] or name)}</h3>{note}"
         f"<dl>{listed or '<dt>Numbers</dt><dd>none in the tables of this run</dd>'}</dl>"
-        f'<section class="equations">{words}</section>{block(row)}{source}</article>'
+        f'<section class="equations" tabindex="0" aria-label="Equations of {esc(name)}">{words}</section>'
+        f"{block(row)}{source}</article>"
     )
 
 

@@ -128,8 +128,8 @@ def crossing_words(row: Mapping[str, Any]) -> str:
     full = row["other_out_of_memory_at"]
     oom = f"; attention ran out of memory at {length(full)}" if full == full else ""
     return (
-        f"<strong>not up to {length(row['length_max'])} tokens</strong>, the longest measured, where Mamba needs "
-        f"{number(row['ratio_longest'], 3)} times as much{oom}"
+        f"<strong>not up to {length(row['length_max'])} tokens</strong> (the longest measured; there Mamba needs "
+        f"{number(row['ratio_longest'], 3)} times as much{oom})"
     )
 
 
@@ -145,7 +145,7 @@ def crossings(tables: Tables) -> str:
     items: dict[tuple[str, str, float], list[str]] = {}
     for row in answers(frame):
         key = (str(row["what"]), str(row["device"]), float(row["batch"]))
-        items.setdefault(key, []).append(f"than {esc(tables.model_title(str(row['model'])))} {crossing_words(row)}")
+        items.setdefault(key, []).append(f"than {esc(tables.model_title(str(row['model'])))}: {crossing_words(row)}")
     several = len({key[2] for key in items}) > 1
     lines = [
         f"<li><strong>{esc(what[:1].upper() + what[1:])}</strong> ({esc(device)}"
