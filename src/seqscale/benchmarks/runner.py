@@ -45,7 +45,6 @@ def run_suite(
         CountMismatch: counted operations or bytes of state differ from the closed form.
         ValueError: the config asks for what cannot be (an unknown mixer, a GPU where there is none).
     """
-
     torch.set_num_threads(config.threads)
     before = clocks(config.device)
     bench = Bench(config, model)
@@ -58,7 +57,7 @@ def run_suite(
     return _table(rows), about | {"provenance": _provenance(resolved, bench.device, known)}
 
 
-def run_kernels(config: KernelsConfig, resolved: dict[str, Any] | None = None) -> tuple[pd.DataFrame, dict[str, Any]]:
+def run_kernels(config: KernelsConfig, resolved: dict[str, Any] | None = None) -> tuple["pd.DataFrame", dict[str, Any]]:
     """Measure every scan there is: rows, and what belongs beside them, as `run_suite` returns them."""
     torch.set_num_threads(config.threads)
     before = clocks(config.device)
@@ -69,7 +68,9 @@ def run_kernels(config: KernelsConfig, resolved: dict[str, Any] | None = None) -
     return _table(rows), about | {"provenance": _provenance(resolved, suite.device, known)}
 
 
-def _table(rows: list[dict[str, Any]]) -> pd.DataFrame:
+def _table(rows: list[dict[str, Any]]) -> "pd.DataFrame":
+    import pandas as pd  # here: `seqscale check` counts operations, and needs no tables
+
     table = pd.DataFrame(rows, columns=list(COLUMNS))
     for column in ("d_inner", "d_state", "repeats"):
         table[column] = table[column].astype("Int64")
