@@ -14,7 +14,7 @@ import yaml
 from torch.utils.flop_counter import FlopCounterMode
 
 import seqscale.mixers
-from seqscale.checks import CHECKS, Case, sequence
+from seqscale.checks import CHECKS, Case, Check, sequence
 from seqscale.checks.case import tokens
 from seqscale.layers import layers
 from seqscale.mixers import available, get
@@ -65,18 +65,10 @@ def test_every_mixer_is_tested() -> None:
     assert {name for name, _, _ in CASES.values()} == set(available())
 
 
-def calls() -> list[Any]:
-    """Every call of every check: a failure names its own."""
-    return [
-        pytest.param(call, id=f"{check.name}-{number}" if len(check.calls) > 1 else check.name)
-        for check in CHECKS
-        for number, call in enumerate(check.calls)
-    ]
-
-
-@pytest.mark.parametrize("call", calls())
-def test_identity(case: Case, call: Any) -> None:
-    call(case)
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.name)
+def test_identity(case: Case, check: Check) -> None:
+    for call in check.calls:
+        call(case)
 
 
 def test_mixers_that_claim_to_mix_do(case: Case) -> None:

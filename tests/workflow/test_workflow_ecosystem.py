@@ -38,8 +38,10 @@ def test_everything_at_once(pipeline: Pipeline, root: Path) -> None:
     suites = {"flops": {"batch": 1, "lengths": [16]}, "decode": {"batch": 1, "lengths": [8], "tokens": 2}}
     bench = {"models": ["gla", "hybrid"], "repeats": 1, "min_seconds": 0.001, "suites": suites}
     checkpoints = {"given_one": {"path": "given", "contexts": [128], "recall": [16]}}
-    config = pipeline.write_config("ecosystem", models=models, experiments={"text": experiment}, benchmarks=bench,
-                                   datasets=None, tracking=["tensorboard"], checkpoints=checkpoints)  # fmt: skip
+    asked = {"experiments": {"text": experiment}, "benchmarks": bench, "datasets": None, "analyses": None}
+    config = pipeline.write_config(
+        "ecosystem", models=models, tracking=["tensorboard"], checkpoints=checkpoints, **asked
+    )
     done = pipeline.run(config=config)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-5000:]
 

@@ -67,7 +67,8 @@ class Mamba2(Mixer):
 
         self.in_proj = Linear(d_model, self.d_inner + self.d_convolved + self.heads, bias=bias)
         self.conv = nn.Conv1d(self.d_convolved, self.d_convolved, d_conv, groups=self.d_convolved, bias=conv_bias)
-        self.norm = nn.RMSNorm(self.d_inner)  # epsilon as of the norms around it: published models have one
+        # epsilon as that of the norms around it in float32: published models have one for all
+        self.norm = nn.RMSNorm(self.d_inner, eps=torch.finfo(torch.float32).eps)
         self.out_proj = Linear(self.d_inner, d_model, bias=bias)
         self.out_proj.residual_output = True  # type: ignore[assignment]
 
