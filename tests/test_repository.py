@@ -27,6 +27,7 @@ ALLOWED = {
     "files": {"records"},
     "records": {"config", "provenance"},
     "recovery": set(),
+    "audit": {"cli", "records"},
     "store": {"files"},
     "provenance": set(),
     "cli": set(),

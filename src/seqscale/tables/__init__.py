@@ -5,7 +5,6 @@ matrix    what should be there: the list of runs, searches and benchmarks of the
 runs      summary.json, metrics.json, history.csv, best.json  ->  runs, history, search, samples, models
 labels    metrics.json of classifiers  ->  accuracy, confusion, examples, counterfactuals
 bench     benchmark CSV files  ->  bench, scaling (fitted exponents)
-crossover bench  ->  where a model's curve falls below attention's
 collect   all of it, written to a folder
 """
 

@@ -8,7 +8,6 @@ from seqscale.files import write_table
 from seqscale.tables.analyses import collect_analyses
 from seqscale.tables.bench import collect_bench, scaling
 from seqscale.tables.columns import TABLES, as_table, with_types
-from seqscale.tables.crossover import crossovers
 from seqscale.tables.frontier import frontiers
 from seqscale.tables.matrix import Matrix, TablesError
 from seqscale.tables.runs import Reader, collect_extrapolation, collect_runs, collect_search
@@ -41,7 +40,6 @@ def collect(results: str | Path, matrix: Matrix, *, allow_missing: bool = False)
         "bench": bench,
         "analyses": analyses,
         "scaling": scaling(bench),
-        "crossover": crossovers(bench, matrix),
         "extrapolation": as_table("extrapolation", lengths),
         "frontier": points,
         "frontier_fits": fits,

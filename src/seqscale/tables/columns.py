@@ -148,30 +148,6 @@ COLUMNS: dict[str, dict[str, str]] = {
         "method": TEXT,
         "reason": TEXT,  # why there is no exponent
     },
-    "crossover": {  # one row per model without attention, model with it, and curve that both have
-        "suite": TEXT,
-        "model": TEXT,
-        "against": TEXT,
-        "direction": TEXT,
-        "quantity": TEXT,
-        "crossover": NUMBER,  # tokens: from here on `model` is below `against`
-        "ci_low": NUMBER,
-        "ci_high": NUMBER,
-        "status": TEXT,  # crosses; below or above: at every length measured; not tested
-        "length_min": WHOLE,
-        "length_max": WHOLE,
-        "points": WHOLE,
-        "ratio_first": NUMBER,  # model / against at the shortest and the longest length
-        "ratio_last": NUMBER,
-        "crossings": WHOLE,  # more than one: noise near equality
-        "model_out_of_memory_from": WHOLE,
-        "against_out_of_memory_from": WHOLE,
-        "device": TEXT,
-        "dtype": TEXT,
-        "batch": WHOLE,  # empty where it shrinks as the length grows
-        "method": TEXT,
-        "reason": TEXT,
-    },
     "extrapolation": {  # one row per run and length; the length trained at is `context` of the runs table
         "experiment": TEXT,
         "model": TEXT,
