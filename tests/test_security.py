@@ -36,7 +36,12 @@ FORBIDDEN_CALLS = {
     "os.popen": "is a shell",
 }
 NETWORK_MODULES = {"urllib", "requests", "httpx", "aiohttp", "http", "ftplib", "huggingface_hub", "datasets", "socket"}
-MAY_REACH_THE_NETWORK = ("data/", "recovery.py", "models/published/", "hub/files.py")  # recovery.py: this machine's name
+MAY_REACH_THE_NETWORK = (
+    "data/",
+    "recovery.py",
+    "models/published/",
+    "hub/files.py",
+)  # recovery.py: this machine's name
 
 
 def name_of(node: ast.expr) -> str:

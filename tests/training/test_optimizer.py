@@ -48,11 +48,7 @@ def test_only_matrices_decay(name: str) -> None:
     assert decayed | kept == {id(p) for p in model.parameters()}
     for full_name, parameter in model.named_parameters():
         last = full_name.rsplit(".", 1)[-1]
-        exempt = (
-            last.startswith("bias")
-            or "norm" in full_name
-            or last in ("A_log", "D", "log_dt", "log_A_real", "A_imag", "C")
-        )
+        exempt = last.startswith("bias") or "norm" in full_name or getattr(parameter, "no_weight_decay", False)
         assert (id(parameter) in kept) == exempt, full_name
 
 

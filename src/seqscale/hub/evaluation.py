@@ -24,8 +24,8 @@ Row = dict[str, Any]
 class Tokens:
     """A text as one split, for `evaluate_split`."""
 
-    def __init__(self, tokens: np.ndarray) -> None:
-        self.tokens = tokens
+    def __init__(self, tokens: np.ndarray, vocab_size: int) -> None:
+        self.tokens, self.vocab_size = tokens, vocab_size
         self.meta: dict[str, Any] = {}
 
     def eval_batches(self, split: str, batch: int, context: int) -> Iterator[Batch]:
@@ -43,8 +43,8 @@ class Tokens:
 class Answers:
     """Generated examples (inputs, targets), for `evaluate_split`."""
 
-    def __init__(self, inputs: np.ndarray, targets: np.ndarray) -> None:
-        self.inputs, self.targets = inputs, targets
+    def __init__(self, inputs: np.ndarray, targets: np.ndarray, vocab_size: int) -> None:
+        self.inputs, self.targets, self.vocab_size = inputs, targets, vocab_size
         self.meta: dict[str, Any] = {}
 
     def eval_batches(self, split: str, batch: int, context: int) -> Iterator[Batch]:
@@ -77,7 +77,7 @@ def evaluate_text(
     for context in contexts:
         if model.length_max is not None and context > model.length_max:
             continue  # learned positions end there
-        raw = evaluate_split(model, Tokens(tokens), "test", context, device, precision)  # type: ignore[arg-type]
+        raw = evaluate_split(model, Tokens(tokens, model.vocab_size), "test", context, device, precision)  # type: ignore[arg-type]
         nats = raw["loss"] * raw["tokens"]
         measures = {
             "loss": (raw["loss"], "nats per token"),
@@ -101,7 +101,8 @@ def evaluate_recall(
         if (model.length_max is not None and length > model.length_max) or length < 4:
             continue
         for task, make in (("induction", induction), ("associative_recall", associative_recall)):
-            data = Answers(*make(np.random.default_rng([seed, length]), model.vocab_size, length, examples))
+            inputs, targets = make(np.random.default_rng([seed, length]), model.vocab_size, length, examples)
+            data = Answers(inputs, targets, model.vocab_size)
             raw = evaluate_split(model, data, "test", length, device, precision)  # type: ignore[arg-type]
             for quantity, unit in (("accuracy", "share"), ("loss", "nats per token")):
                 row = {"length": length, "quantity": quantity, "value": raw[quantity], "unit": unit}
