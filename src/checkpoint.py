@@ -6,12 +6,15 @@ Texts: the test split, in windows that each start afresh, at several context len
 """
 
 import json
+from typing import Any
 
 import pandas as pd
 import torch
 
 from seqscale.cli import json_argument, main, parser
 from seqscale.data.corpora import load
+from seqscale.data.corpus import load_splits
+from seqscale.data.fetch import DOWNLOADS
 from seqscale.data.splits import split_text
 from seqscale.devices import resolve_device, resolve_precision
 from seqscale.files import atomic_write
@@ -21,6 +24,13 @@ from seqscale.provenance import provenance
 
 COLUMNS = ("checkpoint", "path", "mixer", "d_model", "n_layers", "params", "params_nonembedding", "task", "dataset",
            "length", "quantity", "value", "unit", "count", "device", "git_commit")  # fmt: skip
+
+
+def test_text(name: str, spec: dict[str, Any], mirror: str | None) -> str:
+    """The test split of a corpus, as text."""
+    if spec["kind"] == "corpus":
+        return load_splits(name, spec, mirror, DOWNLOADS)["test"]
+    return split_text(load(spec, mirror).text, spec["split"])["test"]
 
 
 def work() -> None:
@@ -42,7 +52,7 @@ def work() -> None:
     model = from_pretrained(a.spec["path"], device=device)
     rows = []
     for name, spec in a.texts.items():
-        text = split_text(load(spec, a.mirror).text, spec["split"])["test"]
+        text = test_text(name, spec, a.mirror)
         tokens = encode(a.spec["path"], text)
         contexts = a.spec.get("contexts") or default_contexts(model, len(tokens))
         rows += [{"dataset": name, **row} for row in evaluate_text(model, tokens, text, contexts, precision)]

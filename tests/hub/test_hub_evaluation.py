@@ -94,17 +94,27 @@ def test_a_checkpoint_without_tokenizer_and_unknown_characters(folder: Path, tmp
 
 
 def test_the_stage_writes_a_tidy_table(folder: Path, root: Path, tmp_path: Path) -> None:
+    import hashlib
     import json
     import subprocess
     import sys
 
     (tmp_path / "text.txt").write_text(TEXT)
-    texts = {"cats": {"kind": "text", "path": str(tmp_path / "text.txt"), "split": [0.5, 0.25, 0.25]}}
+    files = {}
+    for split in ("train", "valid", "test"):
+        (tmp_path / f"{split}.txt").write_text(TEXT)
+        files[split] = {"path": f"{split}.txt", "sha256": hashlib.sha256(TEXT.encode()).hexdigest()}
+    texts = {
+        "cats": {"kind": "text", "path": str(tmp_path / "text.txt"), "split": [0.5, 0.25, 0.25]},
+        "pinned": {"kind": "corpus", "tokenizer": "words", "files": files},
+    }
     command = [sys.executable, str(root / "src/checkpoint.py"), "--name", "mine", "--out", str(tmp_path / "out.csv"),
-               "--spec", json.dumps({"path": str(folder), "recall": [16]}), "--texts", json.dumps(texts)]  # fmt: skip
+               "--spec", json.dumps({"path": str(folder), "recall": [16]}), "--texts", json.dumps(texts),
+               "--mirror", str(tmp_path)]  # fmt: skip
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     table = pd.read_csv(tmp_path / "out.csv")
     assert set(table["task"]) == {"text", "induction", "associative_recall"}
     assert set(table["checkpoint"]) == {"mine"}
+    assert set(table["dataset"].dropna()) == {"cats", "pinned"}
     assert table["value"].notna().all()

@@ -8,11 +8,14 @@ from typing import Any
 
 import pytest
 import torch
+from tokenizers.implementations import ByteLevelBPETokenizer
 
 from seqscale.data import open_dataset, prepare
+from seqscale.data.tokenizers import SubwordTokenizer, WordTokenizer
 from seqscale.files import read_json, write_json
 from seqscale.hub import export_run, from_pretrained, greedy
 from seqscale.hub.files import CheckpointError
+from seqscale.hub.tokenizer import save_tokenizer
 from seqscale.models import ModelSpec, build
 from seqscale.training import train
 from seqscale.training.checkpoint import load_tensors
@@ -119,3 +122,25 @@ def test_reading_needs_no_transformers(results: Path, tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert int(done.stdout) == json.loads((results / "runs/text/mamba/seed1/summary.json").read_text())["params"]
+
+
+def test_words_and_pieces_open_in_transformers(tmp_path: Path) -> None:
+    """The tokens of the corpus's own tokenizer and those of transformers' are the same, and so is what they say."""
+    text = "the cat sat\non the <unk> mat\n"
+    words = WordTokenizer.of([text])
+    save_tokenizer(words, tmp_path / "words")
+    opened = transformers.AutoTokenizer.from_pretrained(tmp_path / "words")
+    assert opened(text)["input_ids"] == words.encode(text).tolist()
+    assert opened("the dog")["input_ids"] == [words.vocabulary.index("the"), words.vocabulary.index("<unk>")]
+    assert opened.decode(words.encode("on the mat")[:-1]) == "on the mat"
+    library = ByteLevelBPETokenizer()
+    library.train_from_iterator([text * 20], vocab_size=280)
+    library.save_model(str(tmp_path))
+    pieces = SubwordTokenizer.gpt2(tmp_path / "vocab.json", tmp_path / "merges.txt")
+    save_tokenizer(pieces, tmp_path / "pieces", 128)
+    opened = transformers.AutoTokenizer.from_pretrained(tmp_path / "pieces")
+    assert opened(text)["input_ids"] == pieces.encode(text).tolist()
+    assert opened.model_max_length == 128
+    assert opened.decode(pieces.encode(text)) == text
+    with pytest.raises(CheckpointError, match="no way to write a dict"):
+        save_tokenizer({}, tmp_path)

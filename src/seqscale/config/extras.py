@@ -10,7 +10,7 @@ from seqscale.config.errors import Problems
 if TYPE_CHECKING:
     from seqscale.config.load import Config
 
-TEXTS = ("text", "pydoc_topics")
+TEXTS = ("text", "pydoc_topics", "corpus")
 
 
 def checkpoints(config: "Config") -> dict[str, dict[str, Any]]:

@@ -3,26 +3,49 @@
 from pathlib import Path
 from typing import Any
 
-from seqscale.data.tokenizers import CharacterTokenizer
+from seqscale.data.tokenizers import CharacterTokenizer, SubwordTokenizer, WordTokenizer
 from seqscale.files import write_json
 from seqscale.hub.files import CheckpointError
 
 
 def save_tokenizer(tokenizer: object, folder: str | Path, length_max: int | None = None) -> None:
-    """Write a character tokenizer: every character a token, nothing normalised, decoding joins without spaces.
+    """Write a tokenizer beside a checkpoint.
 
-    Written by hand, since it is plain JSON, so that an export needs no further package. A character that the corpus
-    lacks is an error there as it is here, not a token.
+    Characters and words are plain JSON, written by hand: every character a token, nothing normalised, decoding joins
+    without spaces; words between blanks, a line break is ``<eos>``. What the corpus lacks is an error there as it is
+    here, not a token (but for words where the corpus has ``<unk>``). Pieces are the `tokenizers` library's own file.
+
+    Raises:
+        CheckpointError: a tokenizer of another kind.
     """
-    if not isinstance(tokenizer, CharacterTokenizer):
-        raise CheckpointError(f"only a character tokenizer is written so far, not {type(tokenizer).__name__}")
     folder = Path(folder)
-    vocabulary = {character: number for number, character in enumerate(tokenizer.vocabulary)}
-    content: dict[str, Any] = {
-        "version": "1.0",
-        "truncation": None,
-        "padding": None,
-        "added_tokens": [],
+    folder.mkdir(parents=True, exist_ok=True)
+    if isinstance(tokenizer, SubwordTokenizer):
+        tokenizer.save(folder / "tokenizer.json")
+    elif isinstance(tokenizer, CharacterTokenizer | WordTokenizer):
+        write_json(folder / "tokenizer.json", _content(tokenizer))
+    else:
+        raise CheckpointError(f"there is no way to write a {type(tokenizer).__name__} for transformers")
+    about: dict[str, Any] = {"tokenizer_class": "PreTrainedTokenizerFast", "clean_up_tokenization_spaces": False}
+    if length_max is not None:
+        about["model_max_length"] = length_max
+    write_json(folder / "tokenizer_config.json", about)
+
+
+def _content(tokenizer: CharacterTokenizer | WordTokenizer) -> dict[str, Any]:
+    """tokenizer.json of a tokenizer that is a list."""
+    vocabulary = {entry: number for number, entry in enumerate(tokenizer.vocabulary)}
+    content: dict[str, Any] = {"version": "1.0", "truncation": None, "padding": None, "added_tokens": []}
+    if isinstance(tokenizer, WordTokenizer):
+        unknown = "<unk>" if "<unk>" in vocabulary else "[UNK]"
+        return content | {
+            "normalizer": {"type": "Replace", "pattern": {"String": "\n"}, "content": f" {tokenizer.END} "},
+            "pre_tokenizer": {"type": "WhitespaceSplit"},
+            "post_processor": None,
+            "decoder": None,  # words joined by blanks
+            "model": {"type": "WordLevel", "vocab": vocabulary, "unk_token": unknown},
+        }
+    return content | {
         "normalizer": None,
         "pre_tokenizer": {
             "type": "Split",
@@ -34,8 +57,3 @@ def save_tokenizer(tokenizer: object, folder: str | Path, length_max: int | None
         "decoder": {"type": "Fuse"},
         "model": {"type": "WordLevel", "vocab": vocabulary, "unk_token": "[UNK]"},
     }
-    write_json(folder / "tokenizer.json", content)
-    about: dict[str, Any] = {"tokenizer_class": "PreTrainedTokenizerFast", "clean_up_tokenization_spaces": False}
-    if length_max is not None:
-        about["model_max_length"] = length_max
-    write_json(folder / "tokenizer_config.json", about)
