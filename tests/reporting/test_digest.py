@@ -8,13 +8,14 @@ import pandas as pd
 import pytest
 
 from seqscale.reporting.claims import claim_table, count_table
-from seqscale.reporting.crossovers import ALWAYS, CROSSES, NEVER, crossing, crossovers
+from seqscale.reporting.crossovers import ALWAYS, CROSSES, LOSES, NEVER, crossing, crossovers
 from seqscale.reporting.diagram import reduced
 from seqscale.reporting.names import DIGESTS
 from seqscale.reporting.origins import settings
 from seqscale.reporting.published import published_table
-from seqscale.reporting.source import COLUMNS, Tables, load_tables, tables_of
+from seqscale.reporting.source import COLUMNS, Tables, coerce, load_tables, tables_of
 from seqscale.reporting.style import STYLE_FILE
+from seqscale.reporting.top import crossing_words
 
 ROOT = STYLE_FILE.parents[1]
 
@@ -123,7 +124,7 @@ def test_the_reference_tables_can_be_digested(name: str) -> None:
     tables = load_tables(ROOT / "results" / "reference" / name)
     frame = crossovers(tables)
     assert {"prefill", "decode", "train_step"} <= set(frame["suite"])
-    assert set(frame["status"]) <= {CROSSES, ALWAYS, NEVER}
+    assert set(frame["status"]) <= {CROSSES, ALWAYS, NEVER, LOSES}
     crossed = frame[frame["status"] == CROSSES]
     assert ((crossed["length"] >= crossed["length_min"]) & (crossed["length"] <= crossed["length_max"])).all()
 
@@ -146,3 +147,20 @@ def test_tables_of_nothing() -> None:
     empty = load_tables(ROOT / "report")
     assert tables_of({name: getattr(empty, name) for name in COLUMNS}, {}).model_names == []
     assert crossovers(empty).empty
+
+
+def test_cheaper_on_short_lengths_only_is_told_as_such() -> None:
+    """Cheaper at the shortest and dearer at the longest length: the crossing is where the other becomes cheaper."""
+    lengths = [128, 512, 2048]
+    rows = [
+        {"suite": "memory", "quantity": "peak_memory", "direction": "forward", "device": "cpu", "batch": 1, "unit": "B",
+         "model": model, "length": n, "median": value, "p20": value, "p80": value, "oom": False}
+        for model, values in (("mamba", (1.0, 4.0, 16.0)), ("transformer", (2.0, 4.5, 8.0)))
+        for n, value in zip(lengths, values, strict=True)
+    ]  # fmt: skip
+    frames = {name: coerce(pd.DataFrame(rows if name == "bench" else []), columns) for name, columns in COLUMNS.items()}
+    (row,) = crossovers(tables_of(frames, {})).to_dict("records")
+    assert row["status"] == LOSES
+    assert 512 < row["length"] < 2048
+    assert "only up to" in crossing_words(row)
+    assert "2.00</data> times as much" in crossing_words(row)

@@ -11,7 +11,7 @@ from docutils.core import publish_parts  # type: ignore[import-untyped]
 
 from seqscale.reporting import svg
 from seqscale.reporting.catalog import entry
-from seqscale.reporting.chart import as_spec
+from seqscale.reporting.chart import Lines, as_spec
 from seqscale.reporting.figures import build
 from seqscale.reporting.html import esc
 from seqscale.reporting.source import Tables
@@ -69,6 +69,9 @@ class Charts:
             hole = f'<p class="hole">This figure was not drawn: {esc(path.name)} is not there.</p>'
             return f'<figure class="chart" id="{esc(name)}"><figcaption>{heading}</figcaption>{hole}</figure>'
         chart = build(name, self.tables)
+        for panel in chart.panels:  # lines that are no models, too, have a look that the page's script must know
+            for item in panel.series if isinstance(panel, Lines) else panel.rows:
+                self.style.model(item.model)
         if not chart.panels:
             hole = f'<p class="hole">Nothing to draw: {esc(chart.missing)}</p>'
             return f'<figure class="chart" id="{esc(name)}"><figcaption>{heading}</figcaption>{hole}</figure>'

@@ -53,6 +53,11 @@ def command(claim: str, configfile: str = "") -> str:
     return f"snakemake --cores all --forceall results/claims/{claim}.csv{tail}"
 
 
+def analyses_command(configfile: str = "") -> str:
+    """What to type in order to redo the experiments that train nothing, on which some claims rest."""
+    return "snakemake --cores all --forcerun analyse" + (f" --configfile {configfile}" if configfile else "")
+
+
 def claim_table(content: Mapping[str, Any], rest: Mapping[str, tuple[int, int]], configfile: str,
                 others: Sequence[tuple[str, Mapping[str, tuple[int, int]]]]) -> pd.DataFrame:  # fmt: skip
     """One row per claim (CLAIMS).
@@ -69,6 +74,8 @@ def claim_table(content: Mapping[str, Any], rest: Mapping[str, tuple[int, int]],
         if not runs + bench:
             able = next((file for file, there in others if sum(there.get(name, (0, 0)))), None)
         line = "" if able is None else command(name, able)
+        if able is None and any(t.get("select", {}).get("table") == "analyses" for t in entry.get("tests", ())):
+            able, line = configfile, analyses_command(configfile)
         where = "" if able is None else able or "config/config.yaml"
         title, printed = (" ".join(str(entry[key]).split()) for key in ("title", "figure"))
         rows.append((name, name.split(".")[0], title, printed, entry.get("corpus"), runs, bench, line, where))

@@ -14,6 +14,7 @@ from seqscale.reporting.source import Tables, records
 
 SUBJECTS = ("mamba", "mamba2")
 CROSSES, ALWAYS, NEVER = "overtakes", "ahead at every length", "behind at the longest length"
+LOSES = "ahead on short ones only"  # cheaper at the shortest length and not at the longest
 COLUMNS = [
     "suite", "quantity", "direction", "what", "device", "batch", "subject", "model", "label", "status", "length",
     "ci_low", "ci_high", "length_min", "length_max", "subject_longest", "other_longest", "ratio_longest", "unit",
@@ -67,6 +68,12 @@ def crossovers(tables: Tables) -> pd.DataFrame:
     return frame.astype({"status": object})
 
 
+def _status(ratio: list[float]) -> str:
+    if ratio[-1] < 1:
+        return ALWAYS if all(r < 1 for r in ratio) else CROSSES
+    return LOSES if ratio[0] < 1 else NEVER
+
+
 def _pair(rows: pd.DataFrame, plan: Plan, direction: str, subject: str, other: str, device: Any, batch: Any,
           tables: Tables) -> list[dict[str, Any]]:  # fmt: skip
     mine, theirs = _fastest(rows, subject), _fastest(rows, other)
@@ -76,7 +83,14 @@ def _pair(rows: pd.DataFrame, plan: Plan, direction: str, subject: str, other: s
     a, b = mine.loc[lengths], theirs.loc[lengths]
     ratio = (a["median"] / b["median"]).tolist()
     best, worst = (a["p20"] / b["p80"]).tolist(), (a["p80"] / b["p20"]).tolist()
-    status = ALWAYS if all(r < 1 for r in ratio) else NEVER if not ratio[-1] < 1 else CROSSES
+    status = _status(ratio)
+    if status == LOSES:  # the length from which the other is cheaper, which is where the inverse falls below 1
+        turned = [[1 / r for r in curve] for curve in (ratio, worst, best)]
+        found, low, high = (crossing(lengths, curve) for curve in turned)
+    elif status == CROSSES:
+        found, low, high = (crossing(lengths, curve) for curve in (ratio, best, worst))
+    else:
+        found = low = high = math.nan
     failed = rows[(rows["model"] == other) & rows["oom"]]["length"]
     words = f", {DIRECTION_WORDS[direction]}" if len(plan.directions) > 1 else ""
     what = f"{plan.y_label}{words}"
@@ -84,9 +98,7 @@ def _pair(rows: pd.DataFrame, plan: Plan, direction: str, subject: str, other: s
         "suite": plan.suite, "quantity": plan.quantity, "direction": direction, "what": what,
         "device": device_name(device), "batch": batch, "subject": subject, "model": other,
         "label": f"{tables.model_title(subject)} against {tables.model_title(other)}", "status": status,
-        "length": crossing(lengths, ratio) if status == CROSSES else math.nan,
-        "ci_low": crossing(lengths, best) if status == CROSSES else math.nan,
-        "ci_high": crossing(lengths, worst) if status == CROSSES else math.nan,
+        "length": found, "ci_low": low, "ci_high": high,
         "length_min": lengths[0], "length_max": lengths[-1], "subject_longest": float(a["median"].iloc[-1]),
         "other_longest": float(b["median"].iloc[-1]), "ratio_longest": ratio[-1], "unit": plan.unit,
         "other_out_of_memory_at": float(failed.min()) if len(failed) else math.nan,

@@ -110,7 +110,9 @@ def _rerun(about: dict[str, Any]) -> str:
     if not about.get("command"):
         return '<p class="note">No configuration that is shipped runs this claim yet.</p>' if about else ""
     runs, benches = (int(about[k]) if about[k] == about[k] else 0 for k in ("runs", "benchmarks"))
-    what = f"{runs} runs and {benches} benchmarks of this configuration" if runs + benches else (
-        f"This configuration does not run it; {about['configuration']} does"
-    )  # fmt: skip
+    what = f"This configuration does not run it; {about['configuration']} does"
+    if runs + benches:
+        what = f"{runs} runs and {benches} benchmarks of this configuration"
+    elif "--forcerun analyse" in about["command"]:
+        what = "all analyses of this configuration"
     return f'<p class="note">Rerun just this ({esc(what)}):</p>{copyable(str(about["command"]))}'
