@@ -32,6 +32,15 @@ def seen(browser: Any, report: Path) -> Iterator[Seen]:
         yield page
 
 
+def bring(seen: Seen, figure: str) -> None:
+    """Scroll to a figure until it is drawn: what is drawn above it may move it out of sight again."""
+    seen.page.wait_for_function(
+        f"() => {{ const f = document.getElementById('{figure}'); f.scrollIntoView();"
+        "return f.classList.contains('drawn') && f.querySelector('.main-svg') !== null; }",
+        polling=200,
+    )
+
+
 def test_every_figure_is_drawn_and_nothing_complains(seen: Seen) -> None:
     figures = seen.page.evaluate(
         "[...document.querySelectorAll('figure.chart')].filter(f => f.querySelector('.spec')).map(f => ({name: f.id,"
@@ -49,8 +58,7 @@ def test_figures_are_drawn_when_they_come_near_and_not_before(browser: Any, repo
     with opened(browser, report) as fresh:
         fresh.page.wait_for_timeout(300)
         assert fresh.page.evaluate("typeof window.Plotly") == "undefined"
-        fresh.page.evaluate("document.getElementById('prefill_scaling').scrollIntoView()")
-        fresh.page.wait_for_selector("#prefill_scaling.drawn .main-svg", state="attached")
+        bring(fresh, "prefill_scaling")
         drawn, every = fresh.page.evaluate("['.drawn', '.spec'].map(q => document.querySelectorAll(q).length)")
         assert drawn < every
         assert fresh.complaints == []

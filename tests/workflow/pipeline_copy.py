@@ -66,6 +66,8 @@ class Pipeline:
     def write_config(self, name: str, **changes: object) -> str:
         """config/tiny.yaml with top-level keys replaced (None: left out), as a new file; returns its path."""
         values = yaml.safe_load((self.folder / "config" / "tiny.yaml").read_text())
+        if "experiments" in changes:
+            values.pop("analyses", None)  # some read runs of the experiments that were there
         values.update(changes)
         path = self.folder / "config" / f"{name}.yaml"
         path.write_text(yaml.safe_dump({k: v for k, v in values.items() if v is not None}))

@@ -118,9 +118,9 @@ def mixer_modules(model):
 
 
 def bench_modules(wildcards):
-    """What a job runs beside the script: its mixers; the scan alone has none."""
+    """What a job imports by name: its mixers, or where scans are measured alone other people's."""
     alone = MATRIX.bench_kind(wildcards.suite) == "kernels"
-    return () if alone else mixer_modules(wildcards.model)
+    return ("seqscale.benchmarks.peers",) if alone else mixer_modules(wildcards.model)
 
 
 def dataset_of(wildcards):

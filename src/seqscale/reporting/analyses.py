@@ -21,6 +21,7 @@ WORDS = {
     "power_series": "dense, step by step",
     "diagonalised": "diagonalised",
 }
+MEMORY = (1e-4, 5.0)  # errors that are drawn: beyond lie perfect recall, and Laguerre's tails, which reach a million
 USELESS = 1.0  # a relative error above this tells nothing of what was asked
 
 
@@ -91,8 +92,9 @@ def hippo_memory(tables: Tables, title: str) -> Chart:
         for (model, window), line in rows.groupby(["model", "implementation"], sort=True):
             of_window = str(window).startswith("window ")
             name = WORDS.get(str(model), str(model)) + (f", {window}" if of_window else "")
-            series.append(_line(f"{model} {window}" if of_window else str(model), name, line, "d_state"))
-            alt.append(f"{heading}: {name} {series[-1].y[-1]:.2g} at {line['d_state'].max():g}.")
+            series.append(_line(name, line[line["median"].between(*MEMORY)], "d_state"))
+            last = line.sort_values("d_state")["median"].iloc[-1]
+            alt.append(f"{heading}: {name} {last:.2g} at {line['d_state'].max():g}.")
         x = Axis(f"state size (numbers) for {length} steps", log=True, lengths=True)
         panels.append(Lines(heading, x, Axis("relative error of recall", log=True), tuple(series)))
     return Chart(title, tuple(panels), found.dropna(axis="columns", how="all"), " ".join(alt))
@@ -117,22 +119,22 @@ def s4_kernel(tables: Tables, title: str) -> Chart:
         useless = rows["median"].isna() | ((column == "d_state") & (rows["median"] > USELESS))
         series, marks = [], []
         for model, line in rows[~useless].groupby("model", sort=True):
-            series.append(_line(str(model), WORDS.get(str(model), str(model)), line, column))
+            series.append(_line(WORDS.get(str(model), str(model)), line, column))
         for model, lost in rows[useless].groupby("model", sort=True):
             name, first = WORDS.get(str(model), str(model)), float(lost[column].min())
             words = f"{name}: an error above 1, or no number, from {first:g} on"
-            marks += [Mark(str(model), name, float(at), math.nan, words) for at in lost[column]]
+            marks += [Mark(name, name, float(at), math.nan, words) for at in lost[column]]
             alt.append(f"{words}.")
         panels.append(Lines(heading, Axis(x, log=True, lengths=True), y, tuple(series), tuple(marks)))
         alt += [f"{heading}: {s.label} {s.y[-1]:.2g}." for s in series]
     return Chart(title, tuple(panels), found.dropna(axis="columns", how="all"), " ".join(alt))
 
 
-def _line(look: str, name: str, rows: pd.DataFrame, x: str) -> Series:
-    """Medians with bars from the 20th to the 80th percentile."""
+def _line(name: str, rows: pd.DataFrame, x: str) -> Series:
+    """Medians with bars from the 20th to the 80th percentile; what is no model has a look by its own words."""
     rows = rows[rows["median"] > 0].sort_values(x)
     across, y, low, high = (rows[column].tolist() for column in (x, "median", "p20", "p80"))
-    return Series(look, name, across, y, low, high)
+    return Series(name, name, across, y, low, high)
 
 
 BUILD: dict[str, Callable[[Tables, str], Chart]] = {
