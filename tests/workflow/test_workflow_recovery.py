@@ -168,6 +168,16 @@ def wait_for_step(pipeline: Pipeline, process: subprocess.Popen[str], after: byt
         time.sleep(0.02)
 
 
+def wait_for_locks(pipeline: Pipeline) -> None:
+    """Until Snakemake has locked the folder."""
+    locks = pipeline.folder / ".snakemake/locks"
+    for _ in range(600):
+        if locks.is_dir() and any(locks.iterdir()):
+            return
+        time.sleep(0.1)
+    raise AssertionError(f"{locks} stayed empty for a minute")
+
+
 def test_one_word_after_ctrl_c_after_a_power_cut_and_never_beside_a_living_run(
     pipeline: Pipeline, undisturbed: float
 ) -> None:
@@ -188,6 +198,7 @@ def test_one_word_after_ctrl_c_after_a_power_cut_and_never_beside_a_living_run(
 
     third = start(pipeline, config)
     wait_for_step(pipeline, third, seen)
+    wait_for_locks(pipeline)  # the steps seen may be those of the first run, made while it stopped
     os.killpg(third.pid, signal.SIGKILL)  # the power cut: every process is gone, every lock file is still there
     third.communicate(timeout=60)
     assert any((pipeline.folder / ".snakemake/locks").iterdir())
