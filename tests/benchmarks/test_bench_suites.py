@@ -19,9 +19,9 @@ from seqscale.benchmarks import (
     run_kernels,
     run_suite,
 )
+from seqscale.benchmarks.bench import Bench
 from seqscale.benchmarks.runner import is_out_of_memory
 from seqscale.benchmarks.scans import Problem, available, bind
-from seqscale.benchmarks.suites import Bench
 from seqscale.kernels.choice import why_not
 from seqscale.models import LanguageModel, ModelSpec, build
 from seqscale.tables.bench import FILE_COLUMNS

@@ -20,7 +20,9 @@ PUBLISHED_OPTIMIZER = {
     "weight_decay": 0.01, "betas": [0.9, 0.999], "warmup_fraction": 0.0, "final_fraction": 1.0, "clip": None,
     "algorithm": "adamw", "decay_all": True,
 }  # fmt: skip
-COMPUTE = {"device": "auto", "threads": 1, "precision": "auto", "processes": 1, "accumulate": 1}
+COMPUTE = {
+    "device": "auto", "threads": 1, "precision": "auto", "processes": 1, "accumulate": 1, "cuda_graphs": True,
+}  # fmt: skip
 MODEL = {
     "title": "",
     "note": "",

@@ -15,11 +15,13 @@ from seqscale.training.processes import ALONE, Team
 
 EVAL_TOKENS = 4096  # per batch: enough to keep a core busy, little enough for any memory
 EVAL_LOGITS = 1 << 26  # likewise, for large vocabularies: 256 MiB in float32
+GPU_SHARE = 8  # a GPU takes so many times more at once
 
 
-def rows_per_batch(context: int, vocab_size: int = 1) -> int:
+def rows_per_batch(context: int, vocab_size: int = 1, device: torch.device | None = None) -> int:
     """How many rows of `context` tokens are evaluated at once."""
-    return max(1, min(EVAL_TOKENS, EVAL_LOGITS // vocab_size) // context)
+    more = GPU_SHARE if device is not None and device.type == "cuda" else 1
+    return max(1, more * min(EVAL_TOKENS, EVAL_LOGITS // vocab_size) // context)
 
 
 def autocast(device: torch.device, precision: str) -> contextlib.AbstractContextManager[Any]:
@@ -42,7 +44,9 @@ def logits_and_targets(
     return logits.float().flatten(0, 1), _to(batch.targets, device).flatten()
 
 
-def _to(array: np.ndarray, device: torch.device) -> Tensor:
+def _to(array: np.ndarray | Tensor, device: torch.device) -> Tensor:
+    if isinstance(array, Tensor):  # of a CUDA graph: there already
+        return array
     return torch.from_numpy(np.ascontiguousarray(array)).to(device)
 
 
@@ -64,7 +68,7 @@ def evaluate_split(
     Returns:
         loss (nats per target), accuracy (share of targets hit), tokens (targets seen).
     """
-    pieces = data.eval_batches(split, rows_per_batch(context, data.vocab_size), context)
+    pieces = data.eval_batches(split, rows_per_batch(context, data.vocab_size, device), context)
     return score(model, pieces, device, precision, team)
 
 

@@ -36,6 +36,7 @@ from seqscale.provenance import code_digest, digest, provenance
 from seqscale.store import fetch, share
 from seqscale.training.checkpoint import Position, load_checkpoint, only_one, save_checkpoint, save_tensors
 from seqscale.training.evaluation import evaluate_split, logits_and_targets
+from seqscale.training.graphs import StepGraph, step_graph
 from seqscale.training.history import History
 from seqscale.training.optimizer import OptimizerSettings, make_optimizer
 from seqscale.training.processes import Team, team
@@ -156,34 +157,56 @@ class _Run:
             log.info("resuming after step %d of %d", self.position.step, run["steps"])
         self.valid_loss: float | None = None
         self.validates = run["protocol"] == "fair"  # no source looked at a validation split
+        self.graphed = device.type == "cuda" and team.size == 1 and run.get("cuda_graphs", True)
+        self.graph: StepGraph | None = None
+        self.ahead: tuple[int, Batch | LabelledBatch] | None = None  # a step and its batch, drawn while the GPU works
 
     # -- one step ------------------------------------------------------------------------------------------------
 
     def _step(self, step: int) -> tuple[float, float]:
         """Do step `step` (from 0); returns the batch's loss in nats and the gradient's norm before clipping."""
-        batch = draw(self.data, self.run, step)
+        batch = self._draw(step)
         rate = self.settings.rate(step, self.run["steps"])
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         self.team.seed(self.run["seed"], step)
-        self.optimizer.zero_grad(set_to_none=True)
-        loss = self._backward(batch)
-        clip = math.inf if self.settings.clip is None else self.settings.clip
-        norm = nn.utils.clip_grad_norm_(self.model.parameters(), clip)
-        value, norm_value = loss.item(), norm.item()  # only now does the processor wait for the GPU
-        for name, number in (("loss", value), ("norm of the gradient", norm_value)):
+        found = self._gradients(batch)
+        if self.device.type == "cuda" and step + 1 < self.run["steps"]:
+            self.ahead = step + 1, draw(self.data, self.run, step + 1)
+        value, norm = found.tolist()  # only now does the processor wait for the GPU
+        for name, number in (("loss", value), ("norm of the gradient", norm)):
             if not math.isfinite(number):
                 raise Diverged(
                     f"the {name} became {number} at step {step + 1} of {self.run['steps']} "
                     f"(learning rate {rate:.2e}). Try a smaller learning rate or stronger clipping."
                 )
         self.optimizer.step()
-        return value, norm_value
+        return value, norm
 
-    def _backward(self, batch: Batch | LabelledBatch) -> torch.Tensor:
-        """Gradients of the mean loss over the whole batch, part by part; returns that loss, on the device."""
+    def _draw(self, step: int) -> Batch | LabelledBatch:
+        if self.ahead is not None and self.ahead[0] == step:
+            return self.ahead[1]
+        return draw(self.data, self.run, step)
+
+    def _gradients(self, batch: Batch | LabelledBatch) -> torch.Tensor:
+        """Loss and norm of the gradient before clipping, (2,), on the device; the gradients are in the parameters."""
         asked = batch.labels if isinstance(batch, LabelledBatch) else batch.targets
         targets = int((asked != IGNORE).sum())
+        if self.graphed and self.graph is None:
+            self.graph = step_graph(self._compute, batch, targets, self.device)
+            self.graphed = self.graph is not None
+        return self.graph(batch, targets) if self.graph else self._compute(batch, targets)
+
+    def _compute(self, batch: Batch | LabelledBatch, targets: int | torch.Tensor) -> torch.Tensor:
+        """What `_gradients` returns, kernel by kernel."""
+        self.optimizer.zero_grad(set_to_none=True)
+        loss = self._backward(batch, targets)
+        clip = math.inf if self.settings.clip is None else self.settings.clip
+        norm = nn.utils.clip_grad_norm_(self.model.parameters(), clip)
+        return torch.stack([loss, norm])
+
+    def _backward(self, batch: Batch | LabelledBatch, targets: int | torch.Tensor) -> torch.Tensor:
+        """Gradients of the mean loss over the whole batch, part by part; returns that loss, on the device."""
         pieces = self.team.parts(batch, self.run.get("accumulate", 1))
         total = torch.zeros((), device=self.device)
         for index, piece in enumerate(pieces):
@@ -315,6 +338,7 @@ class _Run:
                 precision=self.precision,
                 threads=run["threads"],
                 processes=self.team.size,
+                cuda_graph=self.graph is not None,
                 data_sha256=self.data.meta.get("sha256"),
             ),
         }

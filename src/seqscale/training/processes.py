@@ -75,8 +75,9 @@ class Team:
                 "or lower `compute: processes:` or `accumulate:`"
             )
         share = np.array_split(np.arange(rows), self.size * pieces)[self.rank * pieces : (self.rank + 1) * pieces]
+        places = [slice(i[0], i[-1] + 1) for i in share]  # not by index, which a CUDA graph could not record
         names = [field.name for field in dataclasses.fields(batch)]
-        return [dataclasses.replace(batch, **{name: getattr(batch, name)[i] for name in names}) for i in share]
+        return [dataclasses.replace(batch, **{name: getattr(batch, name)[i] for name in names}) for i in places]
 
     def sum(self, *values: float) -> list[float]:
         """Each value added up over all processes, in float64."""
