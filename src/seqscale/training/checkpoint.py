@@ -1,7 +1,7 @@
 """Checkpoints: one safetensors file with everything that the next step depends on. Nothing is unpickled.
 
-Tensors: ``model.*`` weights, ``optimizer.{index}.*`` moments, ``rng.*`` random states. The header holds the step, the
-seconds spent, the digest of config and code, and a SHA-256 over all of it, so that a damaged file is noticed before
+Tensors: ``model.*`` weights, ``best.*`` weights of the lowest validation loss so far, ``optimizer.{index}.*`` moments,
+``rng.*`` random states. The header holds the step, the seconds spent, the digest of config and code, and a SHA-256 over all of it, so that a damaged file is noticed before
 a number is computed from it. The data position needs no storing: batches are a function of the step.
 """
 
@@ -31,11 +31,27 @@ except ImportError:  # Windows: no protection against a second process, everythi
 
 
 @dataclass(frozen=True)
+class Best:
+    """The weights of the lowest validation loss so far, on the CPU, the steps that made them and that loss in nats."""
+
+    step: int
+    loss: float
+    weights: dict[str, Tensor]
+
+    @classmethod
+    def of(cls, model: nn.Module, step: int, loss: float) -> "Best":
+        """A copy of what `model` is now."""
+        weights = {name: tensor.detach().to("cpu", copy=True) for name, tensor in model.state_dict().items()}
+        return cls(step, loss, weights)
+
+
+@dataclass(frozen=True)
 class Position:
-    """Where a run stands: the steps done and the seconds they took."""
+    """Where a run stands: the steps done, the seconds they took, the best weights where validation chooses them."""
 
     step: int
     seconds: float
+    best: Best | None = None
 
 
 def _checksum(tensors: dict[str, Tensor], metadata: dict[str, str]) -> str:
@@ -87,6 +103,9 @@ def save_checkpoint(
 ) -> None:
     """Write a checkpoint; the previous one stays as `path`.previous until the next."""
     tensors = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
+    best = position.best
+    if best is not None:
+        tensors.update({f"best.{name}": tensor for name, tensor in best.weights.items()})
     for index, state in optimizer.state_dict()["state"].items():
         tensors.update({f"optimizer.{index}.{key}": value for key, value in state.items()})
     tensors["rng.cpu"] = torch.get_rng_state()
@@ -94,8 +113,10 @@ def save_checkpoint(
         tensors["rng.cuda"] = torch.cuda.get_rng_state()
     if path.exists():
         os.replace(path, path.with_suffix(".previous.safetensors"))
-    note = json.dumps({"step": position.step, "seconds": position.seconds, "identity": identity})
-    save_tensors(path, tensors, {"seqscale": note})
+    note = {"step": position.step, "seconds": position.seconds, "identity": identity}
+    if best is not None:
+        note |= {"best_step": best.step, "best_loss": best.loss}
+    save_tensors(path, tensors, {"seqscale": json.dumps(note)})
 
 
 def load_checkpoint(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, identity: str) -> Position | None:
@@ -119,7 +140,9 @@ def load_checkpoint(path: Path, model: nn.Module, optimizer: torch.optim.Optimiz
             log.warning("checkpoint passed over: %s belongs to another config or version of the code", candidate)
             continue
         _restore(model, optimizer, tensors)
-        return Position(note["step"], note["seconds"])
+        weights = {k.removeprefix("best."): v for k, v in tensors.items() if k.startswith("best.")}
+        best = Best(note["best_step"], note["best_loss"], weights) if weights else None
+        return Position(note["step"], note["seconds"], best)
     return None
 
 

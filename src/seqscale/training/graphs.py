@@ -75,12 +75,15 @@ class StepGraph:
 
 def step_graph(compute: Compute, batch: Batch | LabelledBatch, targets: int, device: torch.device) -> StepGraph | None:
     """The graph of a run's step, or None, told in the log, where it cannot be had."""
+    generator = torch.cuda.default_generators[torch.cuda.current_device() if device.index is None else device.index]
+    spare = generator.clone_state()
     try:
         return StepGraph(compute, batch, targets, device)
     except (RuntimeError, ValueError) as error:
         first_line = (str(error).splitlines() or [type(error).__name__])[0]
     torch.cuda.synchronize(device)
     torch.cuda.empty_cache()
+    generator.graphsafe_set_state(spare)  # the old one waits for ever for the end of a recording that failed
     log.warning("no CUDA graph of the step, each is launched kernel by kernel: %s", first_line)
     return None
 

@@ -34,7 +34,7 @@ from seqscale.models.published import module_of, published_flops
 from seqscale.plugins import mixer_code
 from seqscale.provenance import code_digest, digest, provenance
 from seqscale.store import fetch, share
-from seqscale.training.checkpoint import Position, load_checkpoint, only_one, save_checkpoint, save_tensors
+from seqscale.training.checkpoint import Best, Position, load_checkpoint, only_one, save_checkpoint, save_tensors
 from seqscale.training.evaluation import evaluate_split, logits_and_targets
 from seqscale.training.graphs import StepGraph, step_graph
 from seqscale.training.history import History
@@ -66,6 +66,10 @@ def train(
         out: where finished results go, each renamed into place.
         failure: how an attempt with several processes ran out of memory (`MEMORY_NOTE`): nothing is trained, the
             results say so.
+
+    Under the fair protocol the weights are those of the evaluation with the lowest validation loss (summary:
+    `chosen_step`), so that a model which learns a small corpus by heart sooner than another is not judged by that; as
+    published they are the last step's.
 
     Where SEQSCALE_CACHE names a shared folder (`seqscale.store`), a run that somebody finished there is copied.
 
@@ -155,7 +159,7 @@ class _Run:
         self.parallel = team.parallel(self.model, device)
         if self.position.step and team.first:
             log.info("resuming after step %d of %d", self.position.step, run["steps"])
-        self.valid_loss: float | None = None
+        self.best = self.position.best  # validation chooses the weights that are reported, as it chose the rate
         self.validates = run["protocol"] == "fair"  # no source looked at a validation split
         self.graphed = device.type == "cuda" and team.size == 1 and run.get("cuda_graphs", True)
         self.graph: StepGraph | None = None
@@ -258,7 +262,7 @@ class _Run:
             if evaluating and self.team.first:
                 told = "no validation" if valid is None else f"valid {valid:.4f}"
                 log.info("step %d of %d: train %.4f, %s nats, %.1f s", done, steps, loss, told, seconds)
-            self.position = Position(done, seconds)
+            self.position = Position(done, seconds, self.best)
             if self.team.first and (done % run["checkpoint_every"] == 0 or done == steps):
                 save_checkpoint(self.checkpoint, self.model, self.optimizer, self.position, self.identity)
         bar.close()
@@ -271,7 +275,8 @@ class _Run:
                 f"the validation loss became {raw['loss']} after step {done} of {run['steps']}. "
                 "Try a smaller learning rate or stronger clipping."
             )
-        self.valid_loss = raw["loss"]
+        if self.best is None or raw["loss"] < self.best.loss:
+            self.best = Best.of(self.model, done, raw["loss"])
         return raw["loss"]
 
     def finish(self, out: Path, failure: str | None) -> dict[str, Any]:
@@ -283,8 +288,7 @@ class _Run:
         try:
             if not failure:
                 self._loop(history, trackers)
-            # every step was done before; only the results were missing
-            if self.valid_loss is None and self.validates and not failure:
+            if self.best is None and self.validates and not failure:  # a run of no steps
                 self._evaluate(self.position.step)
         except Diverged as error:
             status, reason = "diverged", str(error)
@@ -306,7 +310,8 @@ class _Run:
             return summary
         if status != "ok":
             log.error("%s: %s", status, reason)
-        save_tensors(out / "model.safetensors", dict(self.model.state_dict()), {})
+        chosen = self.best.weights if self.best and status == "ok" else dict(self.model.state_dict())
+        save_tensors(out / "model.safetensors", chosen, {})
         write_text(out / "history.csv", path.read_text(encoding="utf-8"))
         write_json(out / "summary.json", summary)
         return summary
@@ -329,7 +334,8 @@ class _Run:
             "forward_flops_per_token": self.model.flops(1, run["context"]) / run["context"],
             "train_seconds": round(self.position.seconds, 3),
             "peak_memory_bytes": peak,
-            "valid_loss": self.valid_loss if status == "ok" else None,
+            "valid_loss": self.best.loss if self.best and status == "ok" else None,
+            "chosen_step": self.best.step if self.best and status == "ok" else done,
             "provenance": provenance(
                 config_digest=digest(run),
                 seed=run["seed"],
