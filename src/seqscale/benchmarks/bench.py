@@ -19,6 +19,7 @@ from seqscale.mixers import Mixer
 from seqscale.models import LanguageModel, ModelState, PublishedModel, build, build_as_published
 
 BRIEF = 0.05  # seconds; a forward of a few layers takes the host some milliseconds to launch
+COMPILING = 5.0  # seconds that a first call may spend on compiling its kernels; beyond that it is long by itself
 
 
 @dataclass(frozen=True)
@@ -134,7 +135,7 @@ class Bench:
 
         Beyond BRIEF seconds the host is long ahead of the device, and a graph would only hold more memory.
         """
-        if self.device.type != "cuda" or _once(call) > BRIEF:
+        if self.device.type != "cuda" or not _brief(call):
             return call
         torch.cuda.empty_cache()  # what eager calls have cached is of no use to a graph
         try:
@@ -167,14 +168,16 @@ def _built(config: BenchConfig) -> LanguageModel:
         raise ValueError(f"model {config.model.name!r} cannot be built: {error}") from error
 
 
-def _once(call: Callable[[], object]) -> float:
-    """Seconds of one call on a GPU, after another one that compiles what is to be compiled."""
-    call()
-    torch.cuda.synchronize()
-    began = time.perf_counter()
-    call()
-    torch.cuda.synchronize()
-    return time.perf_counter() - began
+def _brief(call: Callable[[], object]) -> bool:
+    """Whether a call takes no more than BRIEF seconds on the GPU, once compiled."""
+
+    def once() -> float:
+        began = time.perf_counter()
+        call()
+        torch.cuda.synchronize()
+        return time.perf_counter() - began
+
+    return once() < COMPILING and once() <= BRIEF
 
 
 def as_graph(call: Callable[[], object]) -> Callable[[], object]:

@@ -15,6 +15,9 @@ import torch
 # which is too narrow with fewer. The number of samples stands in the result.
 PATIENCE = 2
 LEAST = 7
+# Samples of many seconds each (a million tokens through attention) differ by so little that FEWEST of them will do.
+LONG = 20  # times min_seconds
+FEWEST = 3
 MOST = 10_000
 
 
@@ -50,7 +53,8 @@ def measure(
 
     Args:
         call: what is timed; its result is dropped.
-        repeats: at least so many samples, unless they take longer than PATIENCE * min_seconds (then at least LEAST).
+        repeats: at least so many samples, unless they take longer than PATIENCE * min_seconds (then at least LEAST;
+            after LONG * min_seconds at least FEWEST).
         min_seconds: samples are taken until they add up to this.
     """
     kind = torch.device(device).type
@@ -68,7 +72,8 @@ def measure(
 def _enough(count: int, spent: float, repeats: int, min_seconds: float) -> bool:
     if count >= repeats and (spent >= min_seconds or count >= MOST):
         return True
-    return count >= min(LEAST, repeats) and spent >= PATIENCE * min_seconds > 0
+    least = LEAST if spent < LONG * min_seconds else FEWEST
+    return count >= min(least, repeats) and spent >= PATIENCE * min_seconds > 0
 
 
 def _warm_up(call: Callable[[], object], kind: str, min_seconds: float) -> None:

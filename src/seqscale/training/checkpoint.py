@@ -1,8 +1,9 @@
 """Checkpoints: one safetensors file with everything that the next step depends on. Nothing is unpickled.
 
 Tensors: ``model.*`` weights, ``best.*`` weights of the lowest validation loss so far, ``optimizer.{index}.*`` moments,
-``rng.*`` random states. The header holds the step, the seconds spent, the digest of config and code, and a SHA-256 over all of it, so that a damaged file is noticed before
-a number is computed from it. The data position needs no storing: batches are a function of the step.
+``rng.*`` random states. The header holds the step, the seconds spent, the digest of config and code, and a SHA-256 over
+all of it, so that a damaged file is noticed before a number is computed from it. The data position needs no storing:
+batches are a function of the step.
 """
 
 import contextlib
