@@ -28,7 +28,7 @@ compare: $(STAMP)
 	@python src/compare.py --a $(A) --b $(B) --out results/compare.html
 
 test: $(STAMP)
-	@pytest -n auto --maxprocesses 4 --dist loadfile $(ARGS)
+	@pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 lint: $(STAMP)
 	ruff check .

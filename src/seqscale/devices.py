@@ -1,10 +1,12 @@
-"""Which device and which precision, from the config's words."""
+"""Which device and which precision, from the config's words; and whether a device's memory ran out."""
 
 import os
 
 import torch
 
 from seqscale.gpus import take
+
+_MEMORY_WORDS = ("out of memory", "can't allocate memory", "not enough memory", "alloc_failed", "bad_alloc")
 
 
 def resolve_device(word: str) -> torch.device:
@@ -31,3 +33,10 @@ def resolve_precision(word: str, device: torch.device) -> str:
     if word not in ("float32", "bfloat16"):
         raise ValueError(f"compute.precision is {word!r}; allowed: auto, float32, bfloat16")
     return word
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory ran out, on a GPU or (where PyTorch raises a plain RuntimeError) on a CPU."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    return any(word in str(error).lower() for word in _MEMORY_WORDS)

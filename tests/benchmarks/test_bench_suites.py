@@ -20,11 +20,11 @@ from seqscale.benchmarks import (
     run_suite,
 )
 from seqscale.benchmarks.bench import Bench
-from seqscale.benchmarks.runner import is_out_of_memory
 from seqscale.benchmarks.scans import Problem, available, bind
+from seqscale.devices import is_out_of_memory
 from seqscale.kernels.choice import why_not
 from seqscale.models import LanguageModel, ModelSpec, build
-from seqscale.tables.bench import FILE_COLUMNS
+from seqscale.tables.columns import MEASURED
 
 SCAN = "chunked" if why_not("cpu") else "cpu"  # without a C compiler it is made of PyTorch operations
 TIMES = [("time", "s"), ("time_per_token", "s"), ("tokens_per_second", "1/s")]
@@ -44,7 +44,7 @@ def run(*args: Any, model: LanguageModel | None = None, **changes: Any) -> tuple
 
 
 def test_the_columns_are_those_that_the_tables_read() -> None:
-    assert list(COLUMNS) == FILE_COLUMNS
+    assert list(COLUMNS) == list(MEASURED)
 
 
 @pytest.mark.parametrize("device", DEVICES)

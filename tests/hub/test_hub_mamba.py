@@ -1,4 +1,4 @@
-"""MambaForCausalLM: the same logits on both sides, and the same text; there and back."""
+"""MambaForCausalLM and Mamba2ForCausalLM: the same logits on both sides, and the same text; there and back."""
 
 from pathlib import Path
 from typing import Any
@@ -9,24 +9,52 @@ from peers import LIMIT, difference, peer, saved, tokens_for
 
 from seqscale.hub import from_pretrained, greedy, save_pretrained
 
-SHAPES: dict[str, dict[str, Any]] = {
-    "plain": {},
-    "d_state-odd": {"state_size": 7},
-    "d_state-1": {"state_size": 1, "conv_kernel": 2},
-    "all-biases": {"use_bias": True, "use_conv_bias": True},
-    "no-conv-bias": {"use_conv_bias": False},
-    "untied": {"tie_word_embeddings": False},
-    "wide-and-odd": {"hidden_size": 37, "expand": 3, "time_step_rank": 5, "state_size": 5, "use_bias": True},
-    "one-layer": {"num_hidden_layers": 1, "vocab_size": 11, "layer_norm_epsilon": 1e-3, "tie_word_embeddings": False},
+PLAIN: dict[str, dict[str, Any]] = {
+    "Mamba": {"vocab_size": 50, "hidden_size": 32, "state_size": 16, "num_hidden_layers": 3},
+}
+PLAIN["Mamba2"] = PLAIN["Mamba"] | {"head_dim": 8, "num_heads": 8, "n_groups": 2}
+SHAPES: dict[str, dict[str, dict[str, Any]]] = {
+    "Mamba": {
+        "plain": {},
+        "d_state-odd": {"state_size": 7},
+        "d_state-1": {"state_size": 1, "conv_kernel": 2},
+        "all-biases": {"use_bias": True, "use_conv_bias": True},
+        "no-conv-bias": {"use_conv_bias": False},
+        "untied": {"tie_word_embeddings": False},
+        "wide-and-odd": {"hidden_size": 37, "expand": 3, "time_step_rank": 5, "state_size": 5, "use_bias": True},
+        "one-layer": {
+            "num_hidden_layers": 1,
+            "vocab_size": 11,
+            "layer_norm_epsilon": 1e-3,
+            "tie_word_embeddings": False,
+        },
+    },
+    "Mamba2": {
+        "plain": {},
+        "d_state-odd": {"state_size": 7, "chunk_size": 4},
+        "d_state-1": {"state_size": 1, "conv_kernel": 2},
+        "all-biases": {"use_bias": True, "use_conv_bias": True, "chunk_size": 8},
+        "no-conv-bias": {"use_conv_bias": False, "n_groups": 1},
+        "tied": {"tie_word_embeddings": True},
+        "odd-heads-and-groups": {
+            "hidden_size": 30,
+            "expand": 3,
+            "head_dim": 6,
+            "num_heads": 15,
+            "n_groups": 5,
+            "use_bias": True,
+        },
+        "one-layer": {"num_hidden_layers": 1, "vocab_size": 11, "layer_norm_epsilon": 1e-3, "n_groups": 4},
+    },
 }
 
 
-@pytest.fixture(scope="module", params=SHAPES.items(), ids=SHAPES.keys())
+@pytest.fixture(scope="module", params=[(kind, shape) for kind in SHAPES for shape in SHAPES[kind]], ids="-".join)
 def pair(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Any, Path]:
-    name, changes = request.param
-    config = {"vocab_size": 50, "hidden_size": 32, "state_size": 16, "num_hidden_layers": 3, **changes}
-    theirs = peer("Mamba", **config)
-    folder = saved(theirs, tmp_path_factory.mktemp(name))
+    """A random model of transformers, the same one opened by us, and its folder."""
+    kind, shape = request.param
+    theirs = peer(kind, **(PLAIN[kind] | SHAPES[kind][shape]))
+    folder = saved(theirs, tmp_path_factory.mktemp(f"{kind}-{shape}"))
     return theirs, from_pretrained(folder), folder
 
 
@@ -70,7 +98,18 @@ def test_there_and_back(pair: tuple[Any, Any, Path], tmp_path: Path) -> None:
     save_pretrained(ours, tmp_path)
     tokens = tokens_for(theirs)
     opened = AutoModelForCausalLM.from_pretrained(tmp_path)
-    assert type(opened).__name__ == "MambaForCausalLM"
+    assert type(opened) is type(theirs)
     with torch.no_grad():
         assert (opened.eval()(tokens).logits - theirs(tokens).logits).abs().max() < LIMIT
         assert torch.equal(from_pretrained(tmp_path)(tokens), ours(tokens))
+
+
+def test_limits_of_dt_in_mamba2(tmp_path: Path) -> None:
+    """Logits alone: transformers keeps to the limits over a sequence and forgets them in its one-token step."""
+    theirs = peer("Mamba2", vocab_size=20, hidden_size=16, head_dim=8, num_heads=4, n_groups=1, state_size=8,
+                  num_hidden_layers=2, time_step_limit=(0.3, 0.6))  # fmt: skip
+    ours = from_pretrained(saved(theirs, tmp_path))
+    assert ours.blocks[0].mixer.dt_high == 0.6
+    assert difference(ours, theirs, tokens_for(theirs)) < LIMIT
+    save_pretrained(ours, tmp_path / "again")
+    assert torch.equal(from_pretrained(tmp_path / "again")(tokens_for(theirs)), ours(tokens_for(theirs)))

@@ -320,6 +320,8 @@ CHECKS = ("test_schema", "test_autograd_registration", "test_faketensor", "test_
 def test_opcheck(size: str, dtype: str, place: Place) -> None:
     if place.implementation == "reference":
         pytest.skip("the reference is no registered operation")
+    if place.interpreted and (dtype == "float32") != (size in ("plain", "packed")):
+        pytest.skip("in the interpreter dtypes take turns: opcheck runs an operation a dozen times")
     values = inputs(**SIZES[size], dtype=DTYPES[dtype], device=place.device)
     free = [None if values[n] is None else values[n].requires_grad_() for n in NAMES]
     rest = (values["cu_seqlens"], True, implementation(place))

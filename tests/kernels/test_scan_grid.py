@@ -46,10 +46,10 @@ def test_every_pair_of_options_in_the_interpreter(case: Case, place: Place) -> N
 @pytest.mark.parametrize("place", places("cpu", "chunked", "triton"), indirect=True)
 @pytest.mark.parametrize(("dtype", "d_state"), SIZES, ids=SIZE_IDS)
 def test_every_size(dtype: str, d_state: int, place: Place) -> None:
-    """Every dtype, d_state and length; of the sets of options three for each, taking turns."""
+    """Every dtype, d_state and length; of the sets of options one for each (on a GPU three), taking turns."""
     start = SIZES.index((dtype, d_state))
     for i, length in enumerate(FACTORS["length"]):
-        for j in range(3):
+        for j in range(3 if place.device == "cuda" else 1):
             options = list(OPTIONS.values())[(5 * start + i + 4 * j) % len(OPTIONS)]
             case = Case(**{"dtype": dtype, "d_state": d_state, "length": length, **options})
             check(case, make(case, place.device), place.implementation, right(case, place.device))

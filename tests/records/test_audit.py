@@ -78,19 +78,22 @@ def test_what_was_just_made_is_on_record(made: Path) -> None:
 
 
 def test_a_flipped_byte_in_any_file_is_named(copy: Path) -> None:
-    """Results, data, logs, checkpoints, and the records themselves, one after the other."""
+    """Results, data, logs, checkpoints, all at once; and the records themselves, one after the other."""
     files = [f for f in sorted(copy.rglob("*")) if f.is_file() and f.stat().st_size]
     kinds = {f.relative_to(copy).parts[0] for f in files}
     assert {"data", "runs", "work", "logs", "records", "config.json"} <= kinds
-    for file in files:
-        content = file.read_bytes()
-        for place in {0, len(content) // 2, len(content) - 1}:
-            damaged = bytearray(content)
-            damaged[place] ^= 1
-            file.write_bytes(damaged)
-            name = file.relative_to(copy).as_posix()
-            assert (name, "changed") in findings(copy), f"{name}, byte {place}"
-        file.write_bytes(content)
+    on_record = [file for file in files if file.relative_to(copy).parts[0] != "records"]
+    for damaged in (on_record, *([file] for file in files if file not in on_record)):
+        before = {file: file.read_bytes() for file in damaged}
+        for share in (0.0, 0.5, 1.0):
+            for file, content in before.items():
+                flipped = bytearray(content)
+                flipped[int(share * (len(content) - 1))] ^= 1
+                file.write_bytes(flipped)
+            told = {(file.relative_to(copy).as_posix(), "changed") for file in damaged}
+            assert told <= findings(copy), f"bytes at {share} of the file"
+        for file, content in before.items():
+            file.write_bytes(content)
     assert not findings(copy)
 
 

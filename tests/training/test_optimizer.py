@@ -3,6 +3,7 @@
 import itertools
 import math
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -35,6 +36,27 @@ def test_learning_rate_of_short_runs(steps: int, warmup: float) -> None:
 
 def test_final_fraction_zero_ends_at_zero() -> None:
     assert OptimizerSettings(learning_rate=1.0, final_fraction=0.0).rate(49, 50) == pytest.approx(0.0, abs=1e-12)
+
+
+@pytest.mark.parametrize("settings", [{}, {"decay_all": True}, {"algorithm": "adam"}], ids=str)
+def test_steps_are_pytorchs_to_the_last_bit(settings: dict[str, Any]) -> None:
+    """Also across a saved state; the compiler's import, which PyTorch's own classes cost, is all that is left out."""
+    kind = torch.optim.Adam if "algorithm" in settings else torch.optim.AdamW
+
+    def trained(theirs: bool) -> list[torch.Tensor]:
+        torch.manual_seed(0)
+        model = torch.nn.Sequential(torch.nn.Linear(3, 5), torch.nn.Linear(5, 2))
+        ours = make_optimizer(model, OptimizerSettings(0.1, **settings))
+        groups = [{**group, "params": list(group["params"])} for group in ours.param_groups]
+        optimizer = kind(groups, fused=True) if theirs else ours
+        for _ in range(3):
+            optimizer.zero_grad(set_to_none=True)
+            model(torch.randn(4, 3)).square().sum().backward()
+            optimizer.step()
+            optimizer.load_state_dict(optimizer.state_dict())
+        return [parameter.detach() for parameter in model.parameters()]
+
+    assert all(torch.equal(a, b) for a, b in zip(trained(False), trained(True), strict=True))
 
 
 @pytest.mark.parametrize("name", SPECS)

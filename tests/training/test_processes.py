@@ -14,55 +14,56 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from apart import Apart
 from finished_runs import same, weights
 
 from seqscale.data.batches import Batch
 from seqscale.files import read_json
 from seqscale.training import train
+from seqscale.training.loop import _Run
 from seqscale.training.processes import Team
 
 MakeRun = Callable[..., dict[str, Any]]
 RELATIVE = 1e-5  # float32 sums in another order, over a run of 20 steps
 
-DRIVER = """
-import json, os, signal, sys
-import torch
-from seqscale.training import train
-from seqscale.training.loop import _Run
 
-job = json.loads(sys.argv[1])
-step = _Run._step
-def counted_step(self, index):
-    if index == job["die"]:
-        os.kill(os.getpid(), signal.SIGKILL)
-    if index == job["full"] and self.team.rank == 1:
-        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
-    return step(self, index)
-_Run._step = counted_step
-train(job["run"], job["data"], job["work"], job["out"])
-"""
+def train_in_a_team(die: int | None, full: int | None, *arguments: Any) -> None:
+    """Train as one of several processes; killed before step `die`, the second out of memory before step `full`."""
+    step = _Run._step
+
+    def counted_step(self: _Run, index: int) -> tuple[float, float]:
+        if index == die:
+            os.kill(os.getpid(), signal.SIGKILL)
+        if index == full and self.team.rank == 1:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
+        return step(self, index)
+
+    _Run._step = counted_step  # type: ignore[method-assign]
+    train(*arguments)
 
 
-def together(root: Path, size: int, job: dict[str, Any]) -> list[tuple[int, str]]:
-    """Run the driver in `size` processes, as torchrun would; exit statuses and what they said."""
+def together(
+    run: dict[str, Any], data: Path, folder: Path, die: int | None = None, full: int | None = None
+) -> list[int]:
+    """Train in two processes, as torchrun would, in `folder`/work to `folder`/out; exit statuses."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    base = {**os.environ, "PYTHONPATH": str(root / "src"), "OMP_NUM_THREADS": "1"}
-    base |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": str(size)}
-    command = [sys.executable, "-c", DRIVER, json.dumps({"die": None, "full": None, **job})]
+    folder.mkdir(exist_ok=True)
+    base = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": "2"}
+    arguments = (die, full, run, data, folder / "work", folder / "out")
     processes = [
-        subprocess.Popen(
-            command, env={**base, "RANK": str(rank), "LOCAL_RANK": str(rank)}, stderr=subprocess.PIPE, text=True
+        Apart(
+            train_in_a_team, *arguments, said=folder / f"said{rank}",
+            environment={**base, "RANK": str(rank), "LOCAL_RANK": str(rank)},
         )
-        for rank in range(size)
-    ]
+        for rank in range(2)
+    ]  # fmt: skip
     try:
-        words = [process.communicate(timeout=120)[1] for process in processes]
+        return [process.finish()[0] for process in processes]
     finally:
         for process in processes:
             process.kill()
-    return [(process.returncode, said) for process, said in zip(processes, words, strict=True)]
 
 
 def losses(out: Path) -> list[tuple[float, float]]:
@@ -98,7 +99,7 @@ def test_two_processes_by_one_key_of_the_config(
         env={**os.environ, "PYTHONPATH": str(root / "src"), "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
     )
     assert done.returncode == 0, done.stderr
     assert_close(expected, tmp_path / "two")
@@ -116,41 +117,35 @@ def test_accumulated_gradients_are_the_batchs(
 
 
 def test_killed_with_two_processes_and_finished_with_one(
-    alone: tuple[dict[str, Any], Path], root: Path, data_folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    alone: tuple[dict[str, Any], Path], data_folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     run, expected = alone
-    folders = {"data": str(data_folder), "work": str(tmp_path / "work"), "out": str(tmp_path / "out")}
-    ends = together(root, 2, {"run": {**run, "processes": 2}, "die": 10, **folders})
-    assert [code for code, _ in ends] == [-signal.SIGKILL] * 2
+    assert together({**run, "processes": 2}, data_folder, tmp_path / "two", die=10) == [-signal.SIGKILL] * 2
     with caplog.at_level("INFO"):
-        train(run, data_folder, tmp_path / "work", tmp_path / "out")
+        train(run, data_folder, tmp_path / "two/work", tmp_path / "two/out")
     assert "resuming after step 8 of 20" in caplog.text
-    assert_close(expected, tmp_path / "out")
+    assert_close(expected, tmp_path / "two/out")
 
 
 def test_two_processes_give_the_same_bits_twice_and_across_a_kill(
-    make_run: MakeRun, root: Path, data_folder: Path, tmp_path: Path
+    make_run: MakeRun, data_folder: Path, tmp_path: Path
 ) -> None:
     """Also with dropout, whose random numbers are drawn anew for each step and process."""
-    job = {"run": make_run("transformer", spec={"dropout": 0.1}), "data": str(data_folder)}
-    undisturbed = {"work": str(tmp_path / "work1"), "out": str(tmp_path / "undisturbed")}
-    killed = {"work": str(tmp_path / "work2"), "out": str(tmp_path / "killed")}
-    assert [code for code, _ in together(root, 2, {**job, **undisturbed})] == [0, 0]
-    assert [code for code, _ in together(root, 2, {**job, **killed, "die": 10})] == [-signal.SIGKILL] * 2
-    assert [code for code, _ in together(root, 2, {**job, **killed})] == [0, 0]
-    assert same(tmp_path / "undisturbed", tmp_path / "killed")
+    run = make_run("transformer", spec={"dropout": 0.1})
+    assert together(run, data_folder, tmp_path / "undisturbed") == [0, 0]
+    assert together(run, data_folder, tmp_path / "killed", die=10) == [-signal.SIGKILL] * 2
+    assert together(run, data_folder, tmp_path / "killed") == [0, 0]
+    assert same(tmp_path / "undisturbed/out", tmp_path / "killed/out")
 
 
-def test_one_of_two_out_of_memory_is_a_result(make_run: MakeRun, root: Path, data_folder: Path, tmp_path: Path) -> None:
+def test_one_of_two_out_of_memory_is_a_result(make_run: MakeRun, data_folder: Path, tmp_path: Path) -> None:
     """The launcher finds the note that the process left, and writes the results of the last checkpoint."""
-    folders = {"data": str(data_folder), "work": str(tmp_path / "work"), "out": str(tmp_path / "out")}
-    run = make_run("linear")
-    ends = together(root, 2, {"run": run, "full": 10, "die": None, **folders})
-    assert all(code != 0 for code, _ in ends)
-    note = (tmp_path / "work/out_of_memory.txt").read_text()
-    summary = train(run, data_folder, tmp_path / "work", tmp_path / "out", failure=note)
+    run, work, out = make_run("linear"), tmp_path / "full/work", tmp_path / "full/out"
+    assert all(code != 0 for code in together(run, data_folder, tmp_path / "full", full=10))
+    note = (work / "out_of_memory.txt").read_text()
+    summary = train(run, data_folder, work, out, failure=note)
     assert (summary["status"], summary["steps_done"]) == ("out of memory", 8)
-    assert "2 GiB" in read_json(tmp_path / "out/summary.json")["reason"]
+    assert "2 GiB" in read_json(out / "summary.json")["reason"]
 
 
 def test_shares_are_disjoint_and_complete() -> None:

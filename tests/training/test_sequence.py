@@ -1,46 +1,23 @@
 """A sequence split over processes: loss and gradients are those of one process, to 1e-6 (the losses are float32)."""
 
-import json
-import os
 import socket
-import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
+import torch.distributed as dist
 import torch.nn.functional as F
 import yaml
-from safetensors.torch import load_file
+from apart import Apart
+from safetensors.torch import load_file, save_file
 
 from seqscale.models import LanguageModel, ModelSpec, build
+from seqscale.training.sequence import Chain, loss_and_gradients
 
 MODELS = yaml.safe_load((Path(__file__).parents[2] / "config" / "models.yaml").read_text())
 LENGTH, VOCAB = 23, 11  # stretches of 8, 8 and 7; with two processes 12 and 11
 
-DRIVER = """
-import json, os, sys
-import torch
-import torch.distributed as dist
-from safetensors.torch import save_file
-from test_sequence import example, make
-from seqscale.training.sequence import Chain, loss_and_gradients
-
-job = json.loads(sys.argv[1])
-dist.init_process_group("gloo")
-for name in job["models"]:
-    model = make(name)
-    loss = loss_and_gradients(model, *example(), Chain())
-    if dist.get_rank() == 0:
-        gradients = {n: p.grad for n, p in model.named_parameters() if p.grad is not None}
-        save_file({**gradients, "loss": torch.tensor(loss, dtype=torch.float64)}, f"{job['out']}/{name}.safetensors")
-try:
-    loss_and_gradients(make("attention"), *example(), Chain())
-except ValueError as error:
-    print(error, file=sys.stderr)
-dist.destroy_process_group()
-"""
 SPLIT = ("mamba", "lti_ssm", "lstm", "mlp")
 
 
@@ -55,28 +32,41 @@ def example() -> tuple[torch.Tensor, torch.Tensor]:
     return tokens[:, :-1], tokens[:, 1:]
 
 
+def one_of_a_chain(out: Path) -> None:
+    """The loss and the gradients of every model, written by the first process; a refusal is said."""
+    dist.init_process_group("gloo")
+    for name in SPLIT:
+        model = make(name)
+        loss = loss_and_gradients(model, *example(), Chain())
+        if dist.get_rank() == 0:
+            gradients = {n: p.grad for n, p in model.named_parameters() if p.grad is not None}
+            save_file({**gradients, "loss": torch.tensor(loss, dtype=torch.float64)}, out / f"{name}.safetensors")
+    try:
+        loss_and_gradients(make("attention"), *example(), Chain())
+    except ValueError as error:
+        print(error, file=sys.stderr)
+    dist.destroy_process_group()
+
+
 @pytest.fixture(scope="module", params=[2, 3])
-def split(request: pytest.FixtureRequest, root: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+def split(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     """The loss and gradients that processes in a chain found, and what they said."""
     out = tmp_path_factory.mktemp("split")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    here = str(Path(__file__).parent)
-    environment: dict[str, Any] = {**os.environ, "PYTHONPATH": f"{root / 'src'}{os.pathsep}{here}"}
-    environment |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": str(request.param)}
-    command = [sys.executable, "-c", DRIVER, json.dumps({"out": str(out), "models": SPLIT})]
+    base = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": str(request.param)}
     processes = [
-        subprocess.Popen(command, env={**environment, "RANK": str(rank)}, stderr=subprocess.PIPE, text=True)
+        Apart(one_of_a_chain, out, said=out / f"said{rank}", environment={**base, "RANK": str(rank)})
         for rank in range(request.param)
     ]
     try:
-        words = [process.communicate(timeout=120)[1] for process in processes]
+        ends = [process.finish() for process in processes]
     finally:
         for process in processes:
             process.kill()
-    assert [process.returncode for process in processes] == [0] * request.param, words
-    return out, words[0]
+    assert [status for status, _ in ends] == [0] * request.param, ends
+    return out, ends[0][1]
 
 
 @pytest.mark.parametrize("name", SPLIT)

@@ -15,7 +15,7 @@ import torch
 from seqscale.benchmarks import ceilings
 from seqscale.benchmarks.scans import Problem, available, bind
 from seqscale.benchmarks.timing import Summary, measure
-from seqscale.devices import resolve_device
+from seqscale.devices import is_out_of_memory, resolve_device
 
 log = logging.getLogger(__name__)
 
@@ -96,8 +96,6 @@ class Kernels:
     def _measured(
         self, name: str, scan: Any, direction: str, problem: Problem, given_up: set[tuple[str, str]]
     ) -> dict[str, Any]:
-        from seqscale.benchmarks.runner import is_out_of_memory  # the runner knows this module
-
         found = None
         try:
             found = self._time(scan, direction, problem)
@@ -142,11 +140,7 @@ class Kernels:
             "direction": direction,
             "quantity": quantity,
             "unit": unit,
-            "median": value.median if value else None,
-            "p20": value.p20 if value else None,
-            "p80": value.p80 if value else None,
-            "repeats": value.repeats if value else None,
-            "oom": value is None,
+            **Summary.cells(value),
         }
         told = f"{value.median:.4g} {unit}" if value else "out of memory"
         log.info("%s %s %s %s: %s", name, _size(problem) if problem else "", direction, quantity, told)

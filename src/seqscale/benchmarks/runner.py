@@ -13,6 +13,7 @@ from seqscale.benchmarks.kernels import Kernels, KernelsConfig
 from seqscale.benchmarks.machine import clocks, describe
 from seqscale.benchmarks.suites import PROBES, Bench, Probe
 from seqscale.benchmarks.timing import Summary
+from seqscale.devices import is_out_of_memory
 from seqscale.models import LanguageModel
 from seqscale.provenance import digest, provenance
 
@@ -27,8 +28,6 @@ COLUMNS = (
 )
 
 LONGEST = 60.0  # seconds for one length: where the next would take longer even if time grew linearly, the curve ends
-
-_MEMORY_WORDS = ("out of memory", "can't allocate memory", "not enough memory", "alloc_failed", "bad_alloc")
 
 
 def run_suite(
@@ -142,19 +141,8 @@ def _row(
         "direction": probe.direction,
         "quantity": quantity,
         "unit": unit,
-        "median": value.median if value else None,
-        "p20": value.p20 if value else None,
-        "p80": value.p80 if value else None,
-        "repeats": value.repeats if value else None,
-        "oom": value is None,
+        **Summary.cells(value),
     }
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that memory ran out, on a GPU or (where PyTorch raises a plain RuntimeError) on a CPU."""
-    if isinstance(error, torch.OutOfMemoryError | MemoryError):
-        return True
-    return any(word in str(error).lower() for word in _MEMORY_WORDS)
 
 
 def _briefly(error: BaseException) -> str:

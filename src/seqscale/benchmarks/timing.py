@@ -5,7 +5,7 @@ import gc
 import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 import torch
@@ -37,6 +37,12 @@ class Summary:
 
     def __truediv__(self, number: float) -> "Summary":
         return Summary(self.median / number, self.p20 / number, self.p80 / number, self.repeats)
+
+    @staticmethod
+    def cells(value: "Summary | None") -> dict[str, float | bool | None]:
+        """The cells of a row of a table, by column; without a summary memory ran out, and they are empty."""
+        numbers = asdict(value) if value else dict.fromkeys(("median", "p20", "p80", "repeats"))
+        return {**numbers, "oom": value is None}
 
     def inverse(self, number: float = 1.0) -> "Summary":
         """number / sample: a rate from times."""

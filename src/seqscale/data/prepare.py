@@ -8,10 +8,10 @@ from seqscale.data.corpora import load
 from seqscale.data.fetch import DOWNLOADS
 from seqscale.data.prepare_corpus import prepare_corpus
 from seqscale.data.prepare_tweets import prepare_tweets
-from seqscale.data.splits import check_text
+from seqscale.data.splits import check_text, write_split
 from seqscale.data.synthetic import make_task
 from seqscale.data.tokenizers import CharacterTokenizer
-from seqscale.files import atomic_write, sha256_of, write_json
+from seqscale.files import write_json
 from seqscale.provenance import provenance
 
 PINNED = {"corpus": prepare_corpus, "tweets": prepare_tweets}  # kinds whose every byte datasets.yaml pins
@@ -74,9 +74,7 @@ def prepare(
     for split, text in splits.items():
         tokens = tokenizer.encode(text)
         counts[split] = len(tokens)
-        with atomic_write(out / f"{split}.bin") as temporary:
-            tokens.tofile(temporary)
-        checksums[split] = sha256_of(out / f"{split}.bin")
+        checksums[split] = write_split(out, split, tokens)
     write_json(
         out / "meta.json",
         common

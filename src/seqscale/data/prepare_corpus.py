@@ -8,8 +8,9 @@ import numpy as np
 from seqscale.data.corpora import DataError
 from seqscale.data.corpus import load_splits
 from seqscale.data.fetch import PinnedFile, joint_checksum
+from seqscale.data.splits import write_split
 from seqscale.data.tokenizers import AnyTokenizer, CharacterTokenizer, SubwordTokenizer, WordTokenizer
-from seqscale.files import atomic_write, sha256_of, write_json
+from seqscale.files import atomic_write, write_json
 
 
 def prepare_corpus(
@@ -29,9 +30,7 @@ def prepare_corpus(
         if len(tokens) < 2:
             raise DataError(f"dataset {name!r}: the {split} split has {len(tokens)} tokens, too few to predict one")
         counts[split], firsts[split], dtype = len(tokens), tokens[:8], tokens.dtype
-        with atomic_write(out / f"{split}.bin") as temporary:
-            tokens.tofile(temporary)
-        checksums[split] = sha256_of(out / f"{split}.bin")
+        checksums[split] = write_split(out, split, tokens)
     if not spec.get("limit"):
         check_expected(name, spec.get("expect", {}), len(tokenizer), counts, firsts)
     if isinstance(tokenizer, SubwordTokenizer):

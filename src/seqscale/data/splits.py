@@ -1,6 +1,11 @@
-"""Cutting a text into training, validation and test, and refusing one that is too short for it."""
+"""Cutting a text into training, validation and test, refusing one that is too short for it; tokens on disk."""
+
+from pathlib import Path
+
+import numpy as np
 
 from seqscale.data.corpora import DataError, RawText
+from seqscale.files import atomic_write, sha256_of
 
 SPLITS = ("train", "valid", "test")
 
@@ -29,3 +34,11 @@ def check_text(name: str, raw: RawText, fractions: list[float], context: int | N
                 f"{needed - 1} (and one to predict). Use a longer text, a shorter `context` or another `split`."
             )
     return splits
+
+
+def write_split(out: Path, split: str, tokens: np.ndarray) -> str:
+    """Write the tokens of a split, whole or not at all, to {split}.bin in their own dtype; returns the SHA-256."""
+    file = out / f"{split}.bin"
+    with atomic_write(file) as temporary:
+        tokens.tofile(temporary)
+    return sha256_of(file)

@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats as distributions
+from scipy import special  # its quantiles are scipy.stats' own, which takes half a second to import
 
 from seqscale.stats.intervals import LEVEL, finite_values
 
@@ -98,7 +98,7 @@ def fit_power_law(
     rest = float(residual @ residual)
     if rest < ROUNDING**2 * u.size:  # counted quantities lie on the line exactly; rounding is no spread
         rest = 0.0
-    half = float(distributions.t.ppf(0.5 + level / 2.0, u.size - 2)) * math.sqrt(rest / (u.size - 2) / spread)
+    half = float(special.stdtrit(u.size - 2, 0.5 + level / 2.0)) * math.sqrt(rest / (u.size - 2) / spread)
     total = float(((v - v.mean()) ** 2).sum())
     flat = total < ROUNDING**2 * u.size
     if flat:

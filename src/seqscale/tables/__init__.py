@@ -4,7 +4,9 @@ columns   the columns of every table and their types: the interface to verdicts,
 matrix    what should be there: the list of runs, searches and benchmarks of the configuration
 runs      summary.json, metrics.json, history.csv, best.json  ->  runs, history, search, samples, models
 labels    metrics.json of classifiers  ->  accuracy, confusion, examples, counterfactuals
-bench     benchmark CSV files  ->  bench, scaling (fitted exponents)
+measured  CSV files of measurements, read with what is wrong with them
+bench     those of benchmarks  ->  bench, scaling (fitted exponents)
+analyses  those of analyses  ->  analyses
 collect   all of it, written to a folder
 """
 

@@ -10,41 +10,31 @@ from typing import Any
 import pandas as pd
 
 from seqscale.stats import fit_power_law, upper_part
-from seqscale.tables.columns import COLUMNS, MISSING, as_table, with_types
+from seqscale.tables.columns import MISSING, as_table
 from seqscale.tables.matrix import Matrix
-from seqscale.tables.runs import Reader, Rows
+from seqscale.tables.measured import collect_measured, misplaced
+from seqscale.tables.runs import Reader
 
-FILE_COLUMNS = list(COLUMNS["bench"])[:-2]  # a file has no status and reason: it is there or it is not
 RATES = ("tokens_per_second", "mfu", "copy_rate", "exp2_rate", "fma_rate")  # told, but no cost that scales
 CURVE = ["suite", "model", "direction", "quantity", "implementation", "device", "dtype", "batch", "unit"]
 
 
 def collect_bench(results: Path, matrix: Matrix, reader: Reader) -> pd.DataFrame:
     """All benchmark files of the matrix as one table; absent ones as a row with status "missing" where allowed."""
-    parts: list[pd.DataFrame] = []
-    missing: Rows = []
-    for key in matrix.bench:
-        path = key.file(results)
-        if reader.absent(path):
-            reason = f"no benchmark file {key.suite}/{key.model}.csv: the benchmark did not finish"
-            missing.append({"suite": key.suite, "model": key.model, "status": MISSING, "reason": reason})
-            continue
-        table = reader.csv(path, FILE_COLUMNS)
-        if table is None:
-            continue
-        try:
-            table = with_types("bench", table)
-        except (ValueError, TypeError) as error:
-            reader.problems.append(f"{path}: a column of numbers holds something else ({error}).")
-            continue
-        if wrong := _wrong(table, key.suite, key.model):
-            reader.problems.append(f"{path}: {wrong}")
-            continue
-        oom = table["oom"].fillna(False)
-        table["status"] = pd.Series("ok", index=table.index).mask(oom.astype(bool), "out of memory").astype("string")
-        parts.append(table[list(COLUMNS["bench"])])
-    parts = [part for part in [*parts, as_table("bench", missing)] if len(part)]
-    return with_types("bench", pd.concat(parts, ignore_index=True)) if parts else as_table("bench", [])
+    return collect_measured(
+        "bench", matrix.bench, results, reader,
+        absent=lambda key, _: {
+            "suite": key.suite, "model": key.model,
+            "reason": f"no benchmark file {key.suite}/{key.model}.csv: the benchmark did not finish",
+        },
+        wrong=lambda table, key: _wrong(table, key.suite, key.model),
+        judge=_judge,
+    )  # fmt: skip
+
+
+def _judge(table: pd.DataFrame) -> None:
+    oom = table["oom"].fillna(False).astype(bool)
+    table["status"] = pd.Series("ok", index=table.index).mask(oom, "out of memory").astype("string")
 
 
 def _wrong(table: pd.DataFrame, suite: str, model: str) -> str | None:
@@ -52,9 +42,8 @@ def _wrong(table: pd.DataFrame, suite: str, model: str) -> str | None:
     if table.empty:
         return "has no rows. Delete it and run again."
     for column, expected in (("suite", suite), ("model", model)):
-        other = table.index[table[column].fillna("") != expected]
-        if len(other):
-            return f"line {other[0] + 2}: {column} is {table[column][other[0]]!r}, not {expected!r} as its place says."
+        if (words := misplaced(table, column, expected, "its place says")) is not None:
+            return words
     oom = table["oom"].fillna(False).astype(bool)
     for column, broken in (
         ("median", ~oom & ~(table["median"] >= 0)),  # written so that NaN counts as broken

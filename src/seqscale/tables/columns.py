@@ -14,6 +14,26 @@ TEXT, NUMBER, WHOLE, YES_NO = "string", "float64", "Int64", "boolean"
 OK = "ok"
 MISSING = "missing"
 
+MEASURED: dict[str, str] = {  # one row per measurement, of a benchmark or an analysis
+    "suite": TEXT,  # the benchmark or analysis
+    "model": TEXT,  # what was measured: a model, a scan, a measure of HiPPO, a way to compute a kernel
+    "implementation": TEXT,
+    "device": TEXT,
+    "dtype": TEXT,
+    "batch": WHOLE,
+    "length": WHOLE,
+    "d_inner": WHOLE,
+    "d_state": WHOLE,
+    "direction": TEXT,
+    "quantity": TEXT,
+    "unit": TEXT,
+    "median": NUMBER,  # over `repeats`; empty where memory ran out or it was not finite: see `reason`
+    "p20": NUMBER,
+    "p80": NUMBER,
+    "repeats": WHOLE,
+    "oom": YES_NO,
+}
+
 COLUMNS: dict[str, dict[str, str]] = {
     "runs": {
         "experiment": TEXT,
@@ -75,45 +95,9 @@ COLUMNS: dict[str, dict[str, str]] = {
         "at_edge": YES_NO,  # of the chosen rate: whether it is the least or the greatest of the grid
         "reason": TEXT,
     },
-    "bench": {
-        "suite": TEXT,
-        "model": TEXT,
-        "implementation": TEXT,
-        "device": TEXT,
-        "dtype": TEXT,
-        "batch": WHOLE,
-        "length": WHOLE,
-        "d_inner": WHOLE,
-        "d_state": WHOLE,
-        "direction": TEXT,
-        "quantity": TEXT,
-        "unit": TEXT,
-        "median": NUMBER,
-        "p20": NUMBER,
-        "p80": NUMBER,
-        "repeats": WHOLE,
-        "oom": YES_NO,
-        "status": TEXT,
-        "reason": TEXT,
-    },
-    "analyses": {  # one row per measurement of an experiment that trains nothing; see seqscale.analyses
-        "suite": TEXT,  # the analysis
-        "model": TEXT,  # what was measured: a measure of HiPPO, a way to compute a kernel, a model
-        "implementation": TEXT,
-        "device": TEXT,
-        "dtype": TEXT,
-        "batch": WHOLE,
-        "length": WHOLE,
-        "d_inner": WHOLE,
-        "d_state": WHOLE,
-        "direction": TEXT,
-        "quantity": TEXT,
-        "unit": TEXT,
-        "median": NUMBER,  # over `repeats` signals, channels or timings; empty where it was not finite: see `reason`
-        "p20": NUMBER,
-        "p80": NUMBER,
-        "repeats": WHOLE,
-        "oom": YES_NO,
+    "bench": {**MEASURED, "status": TEXT, "reason": TEXT},
+    "analyses": {  # experiments that train nothing (seqscale.analyses); `median` over signals, channels or timings
+        **MEASURED,
         "experiment": TEXT,  # that trained what was measured, if any
         "status": TEXT,
         "reason": TEXT,

@@ -6,8 +6,8 @@ import torch
 from torch import nn
 
 from seqscale.data.batches import SyntheticDataset
+from seqscale.devices import is_out_of_memory
 from seqscale.training.evaluation import EVAL_TOKENS, score
-from seqscale.training.loop import is_out_of_memory
 
 OUT_OF_RANGE = "out of range"
 GPU_TOKENS = 2**19  # side by side: an LSTM walks 65,536 tokens no slower for eight rows than for one

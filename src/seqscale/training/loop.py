@@ -19,7 +19,7 @@ from tqdm import tqdm
 from seqscale.data import open_dataset
 from seqscale.data.batches import IGNORE, Batch, Dataset, LabelledBatch, LabelledDataset
 from seqscale.data.published_batches import draw
-from seqscale.devices import resolve_precision
+from seqscale.devices import is_out_of_memory, resolve_precision
 from seqscale.files import read_json, write_json, write_text
 from seqscale.models import (
     Classifier,
@@ -123,12 +123,6 @@ def _be_deterministic(device: torch.device) -> None:
     # not use_deterministic_algorithms, which does the same but imports TorchInductor: 1.7 s for each run
     torch.set_deterministic_debug_mode("error" if device.type == "cpu" else "warn")
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # it only costs time
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """On a GPU PyTorch has an exception for it, mostly; on a CPU only words."""
-    words = ("can't allocate memory", "not enough memory", "out of memory", "ALLOC_FAILED")
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or any(word in str(error) for word in words)
 
 
 def model_for(run: dict[str, Any], data: Dataset) -> LanguageModel | Classifier | PublishedModel:

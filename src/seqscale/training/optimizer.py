@@ -1,5 +1,6 @@
 """AdamW as language models use it, and the learning rate over time."""
 
+import inspect
 import math
 from dataclasses import dataclass
 from typing import Any
@@ -35,6 +36,19 @@ class OptimizerSettings:
         return self.learning_rate * (floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * min(1.0, progress))))
 
 
+def _without_compiler(kind: type[torch.optim.Adam]) -> type[torch.optim.Adam]:
+    """`kind` with its methods not wrapped for torch.compile: the wrappers' first call imports all of the compiler.
+
+    That is more than a second of every process that trains, and nothing here is compiled. The steps are the same.
+    """
+    wrapped = ("add_param_group", "load_state_dict", "state_dict", "zero_grad")
+    methods: dict[str, Any] = {name: inspect.unwrap(getattr(kind, name)) for name in wrapped}
+    return type(kind.__name__, (kind,), methods | {"step": torch.no_grad()(inspect.unwrap(kind.step))})
+
+
+_Adam, _AdamW = _without_compiler(torch.optim.Adam), _without_compiler(torch.optim.AdamW)
+
+
 def make_optimizer(model: nn.Module, settings: OptimizerSettings) -> torch.optim.Optimizer:
     """AdamW with decay on matrices only: not on biases, norms, or what a mixer marks `no_weight_decay`.
 
@@ -42,9 +56,9 @@ def make_optimizer(model: nn.Module, settings: OptimizerSettings) -> torch.optim
     is plain Adam, which decays none.
     """
     if settings.algorithm == "adam":
-        return torch.optim.Adam(model.parameters(), lr=settings.learning_rate, betas=settings.betas, fused=True)
+        return _Adam(model.parameters(), lr=settings.learning_rate, betas=settings.betas, fused=True)
     if settings.decay_all:
-        return torch.optim.AdamW(
+        return _AdamW(
             model.parameters(), lr=settings.learning_rate, betas=settings.betas,
             weight_decay=settings.weight_decay, fused=True,
         )  # fmt: skip
@@ -54,4 +68,4 @@ def make_optimizer(model: nn.Module, settings: OptimizerSettings) -> torch.optim
         exempt = parameter.ndim < 2 or getattr(parameter, "no_weight_decay", False)
         (kept if exempt else decayed).append(parameter)
     groups = [{"params": decayed, "weight_decay": settings.weight_decay}, {"params": kept, "weight_decay": 0.0}]
-    return torch.optim.AdamW(groups, lr=settings.learning_rate, betas=settings.betas, fused=True)
+    return _AdamW(groups, lr=settings.learning_rate, betas=settings.betas, fused=True)
