@@ -11,7 +11,7 @@ rule analyse:
         "../../environment.yml"
     threads: lambda w: (workflow.cores or 1) if w.analysis == "nplr_kernel" else 1  # it takes times
     resources:
-        gpu=1,
+        gpu=gpus_of_one,
     params:
         script=f"{SRC}/analyse.py",
         config=lambda w: as_json(MATRIX.analysis_config(w.analysis)),
