@@ -9,7 +9,7 @@ rule analyse:
         "results/logs/analyse/{analysis}.log",
     conda:
         "../../environment.yml"
-    threads: lambda w: (workflow.cores or 1) if w.analysis == "nplr_kernel" else 1  # it takes times
+    threads: lambda w: every_core() if w.analysis == "nplr_kernel" else 1  # it takes times
     resources:
         gpu=gpus_of_one,
     params:
