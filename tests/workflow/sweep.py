@@ -9,6 +9,7 @@ makes a smaller sweep. Exit status 0: every run was made, once, with its own con
 """
 
 import contextlib
+import os
 import re
 import shutil
 import subprocess
@@ -64,17 +65,26 @@ def command(folder: Path, executor: str, together: int) -> list[str]:
     shutil.copytree(PROFILES, target)
     words += ["--profile", f"workflow/profiles/{executor}", "--latency-wait", "5"]
     words += ["--group-components", f"run={together}"]
+    if executor == "generic":
+        words += ["--groups", "train=run"]
     if executor == "slurm":
         words += ["--slurm-init-seconds-before-status-checks", "5", "--resources", "mem_mb=16000"]
     return words
 
 
-def sweep(folder: Path, executor: str, count: int, together: int = 50) -> Sweep:
-    """Make `count` runs in `folder` (made anew), `together` in each SLURM job; a SLURM must be running already."""
+def sweep(folder: Path, executor: str, count: int, together: int = 50, path: Path | None = None) -> Sweep:
+    """Make `count` runs in `folder` (made anew), `together` in each SLURM job; a SLURM must be running already.
+
+    Args:
+        path: a folder with further commands, such as the profile's submit command.
+    """
     folder.mkdir(parents=True)
     (folder / "Snakefile").write_text(SNAKEFILE.format(count=count))
     began = time.monotonic()
-    done = subprocess.run(command(folder, executor, together), cwd=folder, capture_output=True, text=True)
+    environment = {**os.environ, "PATH": f"{path}{os.pathsep}{os.environ['PATH']}"} if path else None
+    done = subprocess.run(
+        command(folder, executor, together), cwd=folder, env=environment, capture_output=True, text=True, timeout=3600
+    )
     seconds = time.monotonic() - began
     files = [folder / f"results/runs/{run}" for run in range(count)]
     made = sum(file.is_file() and file.read_text() == f"{file.name}\n" for file in files)
