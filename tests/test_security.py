@@ -1,6 +1,7 @@
 """Nothing that is read can run code, and nothing that a config says can write outside results/."""
 
 import ast
+import json
 import pickle
 import re
 import subprocess
@@ -14,6 +15,12 @@ import yaml
 
 from seqscale.config import ConfigError, resolve
 from seqscale.data.check import check_corpora
+from seqscale.data.corpora import DataError
+from seqscale.data.fetch import PinnedFile
+from seqscale.files import sha256_of
+from seqscale.hub import from_pretrained
+from seqscale.hub.files import CheckpointError, read_weights
+from seqscale.store import fetch, share
 from seqscale.training.checkpoint import load_tensors
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -118,6 +125,7 @@ def config(**changes: Any) -> dict[str, Any]:
 
 
 OUTSIDE = ("../../outside", "/tmp/outside", "a/b", "..", "a b", "$(touch outside)", "`id`", "a;id", "ä\n", "")
+OUTSIDE += ("text\n", "a\n../b", "text\0", "a" * 300)
 
 
 @pytest.mark.parametrize("name", OUTSIDE)
@@ -130,9 +138,74 @@ def test_names_cannot_leave_results(name: str) -> None:
         config(datasets={name: {"kind": "pydoc_topics"}}),
         config(experiments={"text": {**text, "models": [name]}}),
         config(models={"linear": {"mixer": name}}),
+        config(checkpoints={name: "owner/name"}),
+        config(
+            benchmarks={"models": ["linear"], "suites": {name: {"kind": "flops", "batch": 1, "lengths": [8, 16, 32]}}}
+        ),
     ):
         with pytest.raises(ConfigError):
             resolve(bad, [], ROOT)
+
+
+@pytest.mark.parametrize(
+    "file",
+    [
+        {"path": "../../outside.txt"},
+        {"path": "/tmp/outside.txt"},
+        {"path": "~/outside.txt"},
+        {"path": "a/../../outside.txt"},
+        {"path": "a\\..\\outside.txt"},
+        {"path": "C:outside.txt"},
+        {"path": "a.txt\n"},
+        {"path": "a.txt", "url": "file:///etc/passwd"},
+        {"path": "a.txt", "url": "hf://owner/name/../../outside"},
+        {"path": "a.txt", "url": "https://host/a.txt\n"},
+    ],
+    ids=lambda file: repr(file.get("url", file["path"])),
+)
+def test_a_download_cannot_leave_results(file: dict[str, str], tmp_path: Path) -> None:
+    """Refused in a config; and by hand, past the schema, nothing is even asked for."""
+    corpus = {"kind": "corpus", "tokenizer": "characters", "lengths": [80, 10, 10]}
+    sound = {"path": "texts/mine.txt", "url": "https://host/mine.txt?raw=1", "sha256": "0" * 64}
+    resolve(config(datasets={"mine": {**corpus, "files": {"text": sound}}}), [], ROOT)
+    with pytest.raises(ConfigError, match=r"\.(path|url): "):
+        resolve(config(datasets={"mine": {**corpus, "files": {"text": {**sound, **file}}}}), [], ROOT)
+
+
+@pytest.mark.parametrize("path", ["../outside.txt", "/tmp/outside.txt", "link/outside.txt"])
+def test_a_download_past_the_schema_stays_below_its_folder(path: str, tmp_path: Path) -> None:
+    (tmp_path / "downloads").mkdir()
+    (tmp_path / "downloads/link").symlink_to(tmp_path)
+    file = PinnedFile(path, "0" * 64, "http://127.0.0.1:9/never-asked")
+    with pytest.raises(DataError, match="leads out of it"):
+        file.locate(None, tmp_path / "downloads")
+
+
+@pytest.mark.parametrize("name", ["../../outside", "/tmp/outside", "a/b", "manifest.json", ".."])
+def test_a_shared_folder_cannot_write_elsewhere(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Others write into the folder of SEQSCALE_CACHE: what its manifest names are files of its own."""
+    monkeypatch.setenv("SEQSCALE_CACHE", str(tmp_path / "shared"))
+    share("run", "abcd", [ROOT / "LICENSE"])
+    assert fetch("run", "abcd", tmp_path / "out")
+    (manifest,) = (tmp_path / "shared").rglob("manifest.json")
+    target = manifest.parent / name
+    if name not in ("manifest.json", "..", "/tmp/outside"):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text("planted")
+    checksum = sha256_of(target) if target.is_file() else "0" * 64
+    manifest.write_text(json.dumps({"files": {name: checksum}}))
+    before = sorted(tmp_path.rglob("*"))
+    assert not fetch("run", "abcd", tmp_path / "deep/er/out")
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_what_is_no_number_is_refused(value: float) -> None:
+    """YAML's .nan and .inf are below no limit and above none."""
+    text = config()["experiments"]["text"]
+    for bad in ({"learning_rate": value}, {"optimizer": {"clip": value}}, {"optimizer": {"weight_decay": value}}):
+        with pytest.raises(ConfigError, match="must be a number"):
+            resolve(config(experiments={"text": {**text, **bad}}), [], ROOT)
 
 
 def test_a_text_with_an_outlandish_path_gets_a_plain_name(tmp_path: Path) -> None:
@@ -162,6 +235,32 @@ def test_a_pickle_is_refused_as_corpus_and_as_weights(tmp_path: Path, monkeypatc
     assert not (tmp_path / "exploded").exists()
 
 
+def test_pickled_weights_of_transformers_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As they are, renamed to safetensors, named by an index, and with code of their own beside them."""
+    monkeypatch.chdir(tmp_path)
+    bomb = pickle.dumps(_Bomb(), protocol=5)
+    (tmp_path / "modeling.py").write_text("open('exploded', 'w')\n")
+    (tmp_path / "config.json").write_text(
+        json.dumps({"model_type": "gpt2", "auto_map": {"AutoModelForCausalLM": "modeling.Model"}})
+    )
+    for name in ("pytorch_model.bin", "model.pt", "weights.pth", "last.ckpt"):
+        (tmp_path / name).write_bytes(bomb)
+        with pytest.raises(CheckpointError, match=rf"in {name} only, a pickle"):
+            read_weights(tmp_path)
+        (tmp_path / name).rename(tmp_path / "model.safetensors")
+        with pytest.raises(CheckpointError, match="damaged"):
+            read_weights(tmp_path)
+        (tmp_path / "model.safetensors").unlink()
+    (tmp_path / "pytorch_model.bin").write_bytes(bomb)
+    for part, words in (("pytorch_model.bin", "damaged"), ("../pytorch_model.bin", "outside")):
+        (tmp_path / "model.safetensors.index.json").write_text(json.dumps({"weight_map": {"head.weight": part}}))
+        with pytest.raises(CheckpointError, match=words):
+            read_weights(tmp_path)
+    with pytest.raises(CheckpointError):
+        from_pretrained(tmp_path)
+    assert not (tmp_path / "exploded").exists()
+
+
 def test_a_config_cannot_run_code(tmp_path: Path) -> None:
     """Snakemake itself reads the configuration, so this asks Snakemake."""
     text = yaml.safe_dump(config()) + "title: !!python/object/apply:os.system ['touch outside']\n"
@@ -185,9 +284,13 @@ def test_a_function_in_a_config_is_refused() -> None:
         resolve(config(name=len), [], ROOT)
 
 
+# made of checked names and of what the workflow itself says
+OF_OUR_OWN = {f"params.{name}" for name in ("script", "search", "dag", "names")}
+
+
 def test_words_in_a_config_reach_no_shell(tmp_path: Path) -> None:
-    """Rules quote what they pass on: a prompt is free text, and the only such."""
+    """Rules quote what they pass on: prompts and paths are free text."""
     for file in (ROOT / "workflow/rules").glob("*.smk"):
         for command in re.findall(r"shell:\n((?:\s+\".*\"\n)+)", file.read_text()):
-            for word in re.findall(r"{(params\.(?:config|spec|mirror|sample|resolved)[^}]*)}", command):
+            for word in set(re.findall(r"{(params\.[^}]+)}", command)) - OF_OUR_OWN:
                 assert word.endswith(":q"), f"{file.name}: {{{word}}} is not quoted"

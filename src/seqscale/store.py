@@ -30,6 +30,8 @@ def fetch(kind: str, key: str, out: Path) -> bool:
     place = _place(root, kind, key)
     try:
         wanted: dict[str, str] = read_json(place / MANIFEST)["files"]
+        if outside := [name for name in wanted if Path(name).name != name or name == MANIFEST]:
+            raise ValueError(f"its manifest names {outside[0]!r}, which is no plain file name")
         damaged = [name for name, checksum in wanted.items() if sha256_of(place / name) != checksum]
     except (OSError, ValueError, KeyError, TypeError) as error:
         if place.exists():

@@ -1,14 +1,16 @@
 """The profiles and the fault table say what is there."""
 
+import json
 import re
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
 from pipeline_copy import Pipeline
-from snakemake_interface_executor_plugins.registry import ExecutorPluginRegistry
+from sweep import sweep
 
 ROOT = Path(__file__).resolve().parents[2]
 PROFILES = ROOT / "workflow/profiles"
@@ -25,21 +27,47 @@ def test_a_profile_names_only_rules_that_are_there(name: str) -> None:
 
 
 @pytest.mark.slow
-def test_a_dry_run_with_an_engine_that_is_not_here(pipeline: Pipeline) -> None:
-    """Every option of the profile is one that the plugin has, and the DAG is the same."""
-    if "cluster-generic" not in ExecutorPluginRegistry().plugins:
-        pytest.skip("pip install snakemake-executor-plugin-cluster-generic")
-    words = ["--profile", "workflow/profiles/generic", "--quiet", "rules", "--configfile", "config/tiny.yaml"]
+@pytest.mark.parametrize("name", ["slurm", "slurm_short"])
+def test_the_whole_workflow_fits_a_profile(name: str, pipeline: Pipeline) -> None:
+    """Every option is one that the plugin has, the groups are no circles, and the DAG is the same, to the report."""
+    if name == "slurm_short":
+        pytest.importorskip("snakemake_executor_plugin_cluster_generic")
+    words = ["--profile", f"workflow/profiles/{name}", "--quiet", "rules", "--configfile", "config/tiny.yaml"]
     done = subprocess.run(
         [sys.executable, "-m", "snakemake", "-n", *words],
         cwd=pipeline.folder,
         env=pipeline.environment,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=200,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert re.search(r"train +13\n", done.stdout + done.stderr)
+    assert {"bench", "train", "report"} <= set(re.findall(r"^(\w+) +\d+$", done.stdout + done.stderr, re.M))
+
+
+QUEUE = """\
+#!/bin/sh
+# a queue of a cluster, as short as can be: takes a job script, says its number, runs it
+for script; do :; done
+echo "$*" >> asked
+sh "$script" > /dev/null 2>&1 &
+echo $!
+"""
+
+
+def test_any_queue_with_a_submit_command(tmp_path: Path) -> None:
+    """The generic profile as it is, with a shell script in the place of qsub."""
+    pytest.importorskip("snakemake_executor_plugin_cluster_generic")
+    tmp_path.joinpath("bin").mkdir()
+    qsub = tmp_path / "bin/qsub"
+    qsub.write_text(QUEUE)
+    qsub.chmod(0o755)
+    found = sweep(tmp_path / "sweep", "generic", 6, together=3, path=tmp_path / "bin")
+    assert found.is_whole, f"{found}\n{found.said[-4000:]}"
+    asked = (tmp_path / "sweep/asked").read_text().splitlines()
+    assert len(asked) == 2
+    for line in asked:
+        assert re.search(r"-N seqscale_GROUP -l select=1:ncpus=\d+:ngpus=0:mem=\d+mb -l walltime=0:\d+:0", line), line
 
 
 def test_the_pod_runs_what_is_there() -> None:
@@ -47,6 +75,15 @@ def test_the_pod_runs_what_is_there() -> None:
     (container,) = job["spec"]["template"]["spec"]["containers"]
     for word in container["command"]:
         assert "/" not in word or (ROOT / word).is_file(), word
+
+
+def test_kubernetes_knows_every_word_of_the_pod() -> None:
+    """Read and written again by Kubernetes' own client, which drops what it does not know."""
+    client = pytest.importorskip("kubernetes.client")
+    text = (ROOT / "workflow/containers/kubernetes.yaml").read_text()
+    api, given = client.ApiClient(), yaml.safe_load(text)
+    job = api.deserialize(SimpleNamespace(data=json.dumps(given)), "V1Job")
+    assert api.sanitize_for_serialization(job) == given
 
 
 def test_every_fault_has_its_test() -> None:

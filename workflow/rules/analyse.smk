@@ -9,9 +9,9 @@ rule analyse:
         "results/logs/analyse/{analysis}.log",
     conda:
         "../../environment.yml"
-    threads: lambda w: (workflow.cores or 1) if w.analysis == "nplr_kernel" else 1  # it takes times
+    threads: lambda w: every_core() if w.analysis == "nplr_kernel" else 1  # it takes times
     resources:
-        gpu=1,
+        gpu=gpus_of_one,
     params:
         script=f"{SRC}/analyse.py",
         config=lambda w: as_json(MATRIX.analysis_config(w.analysis)),

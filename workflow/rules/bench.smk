@@ -14,7 +14,7 @@ rule bench:
     priority: 50  # first: once all cores are free, rather than waiting for them at the end
     conda:
         "../../environment.yml"
-    threads: lambda w: (workflow.cores or 1) if MATRIX.bench_kind(w.suite) not in UNTIMED else 1
+    threads: lambda w: every_core() if MATRIX.bench_kind(w.suite) not in UNTIMED else 1
     resources:
         gpu=gpus_of_one,
     params:

@@ -12,7 +12,7 @@ rule checkpoint:
         "../../environment.yml"
     threads: CONFIG.values["compute"]["threads"]
     resources:
-        gpu=1,
+        gpu=gpus_of_one,
     params:
         script=f"{SRC}/checkpoint.py",
         spec=lambda w: as_json(CHECKPOINTS[w.checkpoint]),

@@ -205,6 +205,14 @@ def gpus_of_one(wildcards=None):
     return min(1, gpus())
 
 
+def every_core():
+    """Cores of a timing job: all that Snakemake may use here, so that nothing runs beside it.
+
+    On a cluster Snakemake has no number of cores; the profile then asks for a node of its own.
+    """
+    return workflow.resource_settings.cores or 1
+
+
 def figure_files():
     """Every figure in its three forms: SVG, PNG and the CSV behind it."""
     return [

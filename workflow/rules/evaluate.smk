@@ -20,9 +20,9 @@ rule evaluate:
         script=f"{SRC}/evaluate.py",
         sample=sample_of,
         probes=lambda w, input: (
-            f"--probes {input.probes}" if input.get("probes") else ""
+            ["--probes", input.probes] if input.get("probes") else []
         ),
         code=lambda w: code("evaluate.py", mixer_modules(w.model)),
     shell:
         "python {params.script} --run $(dirname {input.summary}) --data $(dirname {input.data}) --out {output} "
-        "{params.sample:q} {params.probes} 2> {log}"
+        "{params.sample:q} {params.probes:q} 2> {log}"

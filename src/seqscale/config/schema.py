@@ -1,6 +1,7 @@
 """JSON schemas (workflow/schemas) with messages that a person can act on."""
 
 import functools
+import math
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,17 @@ from seqscale.config.errors import Problems, nearest
 WORDS = {"name", "title", "note", "prompt", "path", "licence", "dataset", "mirror"}  # text, whatever it looks like
 WORDS |= {"sha256", "url", "member", "like", "probes"}
 
-# A whole number is written as one: 12, and not 12.0, which JSON Schema would let pass.
+# A whole number is written as one: 12, and not 12.0, which JSON Schema would let pass. Nor is YAML's .nan or .inf a
+# number here: it is neither below nor above any limit.
 Validator = jsonschema.validators.extend(
     jsonschema.Draft202012Validator,
-    type_checker=jsonschema.Draft202012Validator.TYPE_CHECKER.redefine(
-        "integer", lambda _, value: isinstance(value, int) and not isinstance(value, bool)
+    type_checker=jsonschema.Draft202012Validator.TYPE_CHECKER.redefine_many(
+        {
+            "integer": lambda _, value: isinstance(value, int) and not isinstance(value, bool),
+            "number": lambda _, value: (
+                isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+            ),
+        }
     ),
 )
 
@@ -62,6 +69,8 @@ def _type_name(value: Any) -> str:
     ):
         if isinstance(value, python):
             return name
+    if isinstance(value, float) and not math.isfinite(value):
+        return "something that is none"
     return "nothing" if value is None else "a number"
 
 

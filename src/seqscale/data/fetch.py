@@ -51,8 +51,11 @@ class PinnedFile:
         advice = f"Put it at {self.path} in a folder and name that: `data: {{mirror: FOLDER}}` or SEQSCALE_MIRROR"
         if self.url is None:
             raise DataError(f"{self.path}: {looked}, and it has no public address to download from. {advice}.")
+        target = downloads / self.path
+        if not target.resolve().is_relative_to(downloads.resolve()):
+            raise DataError(f"{self.path}: a download must lie below {downloads}, and this path leads out of it.")
         try:
-            return download(self.url, downloads / self.path, self.sha256)
+            return download(self.url, target, self.sha256)
         except DownloadError as error:
             raise DataError(f"{self.path}: {looked}, and the download failed: {error}. {advice}.") from error
 

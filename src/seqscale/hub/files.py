@@ -8,6 +8,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 WANTED = ["*.json", "*.safetensors", "*.model", "merges.txt", "vocab.txt"]  # no pickles
+PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 
 
 class CheckpointError(ValueError):
@@ -71,7 +72,7 @@ def read_weights(folder: Path) -> dict[str, Tensor]:
     weights: dict[str, Tensor] = {}
     for part in parts:
         if not (folder / part).is_file():
-            pickles = sorted(f.name for f in folder.glob("*.bin"))
+            pickles = sorted(f.name for kind in PICKLES for f in folder.glob(kind))
             if pickles and not index.is_file():
                 raise CheckpointError(
                     f"{folder} has its weights in {pickles[0]} only, a pickle, which could run code and is not read. "
