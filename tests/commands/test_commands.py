@@ -65,7 +65,7 @@ def test_help_loads_no_heavy_library() -> None:
 def test_check_says_yes_for_people_and_programs(capsys: pytest.CaptureFixture[str]) -> None:
     status, out, _ = seqscale(capsys, "check", "linear", "--d-model", "4")
     assert status == 0
-    assert out.splitlines()[-1] == "12 checks, all hold"
+    assert out.splitlines()[-1] == "13 checks, all hold"
     status, out, _ = seqscale(capsys, "check", "linear", "--d-model", "4", "--only", "causality", "--json")
     answer = json.loads(out)
     assert (status, answer["ok"]) == (0, True)
@@ -87,7 +87,7 @@ def test_the_template_makes_a_mixer_that_passes(capsys: pytest.CaptureFixture[st
     file = Path(json.loads(out)["file"])
     assert "class MyOwn(Mixer)" in file.read_text()
     status, out, _ = seqscale(capsys, "check", str(file), "--d-model", "6", "--options", "expand=2")
-    assert (status, out.splitlines()[-1]) == (0, "12 checks, all hold")
+    assert (status, out.splitlines()[-1]) == (0, "13 checks, all hold")
     assert seqscale(capsys, "mixers", "--new", "my_own", "--to", str(tmp_path))[0] == 2  # nothing is written over
 
 
