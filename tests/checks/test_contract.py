@@ -87,12 +87,9 @@ def test_the_line_of_the_cause_is_named(tmp_path: Path) -> None:
 def broken_mixer(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """A broken mixer among those of the package."""
     import seqscale.mixers
-    from seqscale.config import mixer_options
 
     (tmp_path / "broken_one.py").write_text("import torch\nimport einoops\n")
-    names = sorted([*own_mixers(), "broken_one"])
     monkeypatch.setattr(seqscale.mixers, "__path__", [*seqscale.mixers.__path__, str(tmp_path)])
-    monkeypatch.setattr(mixer_options, "own_mixers", lambda: names)
     monkeypatch.setattr("seqscale.mixers.mixer_file", lambda name: tmp_path / f"{name}.py")
     return tmp_path
 

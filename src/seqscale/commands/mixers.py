@@ -1,6 +1,7 @@
 """`seqscale mixers`: which there are; `seqscale mixers --new NAME`: a file to begin with."""
 
 import argparse
+import inspect
 import re
 import sys
 from importlib import resources
@@ -35,9 +36,9 @@ def add(subparsers: Any) -> None:
 def work(args: argparse.Namespace) -> int:
     if args.new:
         return _begin(args.new, args.to, args.json)
-    from seqscale.config.mixer_options import mixers
+    from seqscale.mixers import available
 
-    rows = [_row(name) for name in mixers()]
+    rows = [_row(name) for name in available()]
     broken = [row for row in rows if "error" in row]
     if args.json:
         show_json(rows)
@@ -52,16 +53,17 @@ def work(args: argparse.Namespace) -> int:
 
 def _row(name: str) -> dict[str, Any]:
     """A mixer's file and options, or what is wrong with it."""
-    from seqscale.config.mixer_options import options
     from seqscale.mixers import get
     from seqscale.plugins import mixer_file
 
-    row: dict[str, Any] = {"name": name}
     try:
-        get(name)  # loads it: what is wrong with its imports shows in no other way
-        return {**row, "options": options(name), "file": str(mixer_file(name))}
+        options = list(inspect.signature(get(name)).parameters.values())[1:]  # loaded: its imports, too, may be broken
     except ValueError as error:
-        return {**row, "error": str(error)}
+        return {"name": name, "error": str(error)}
+    hints = {option.name: option.annotation for option in options}
+    said = {key: "any" if hint is inspect.Parameter.empty else inspect.formatannotation(hint)
+            for key, hint in hints.items()}  # fmt: skip
+    return {"name": name, "options": said, "file": str(mixer_file(name))}
 
 
 def _begin(name: str, to: str | None, as_json: bool) -> int:
