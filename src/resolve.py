@@ -13,6 +13,7 @@ from seqscale.config.errors import Source
 from seqscale.data.check import check_corpora
 from seqscale.files import write_json
 from seqscale.provenance import provenance
+from seqscale.trial import check_builds
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -27,6 +28,7 @@ def work() -> None:
     if a.resolved is None:
         config = resolve(Source(a.configfile).values or {}, [a.configfile], ROOT)
         check_corpora(config)
+        check_builds(config)
     else:
         config = Config(**a.resolved)
     summary = Matrix(config).summary()

@@ -22,6 +22,7 @@ GROUND = {"config", "files", "stats", "provenance", "records", "store", "cli", "
 ALLOWED = {
     "plugins": set(),  # mixers of other packages
     "layers": set(),  # a hybrid's block list
+    "trial": {"config", "layers", "models", "mixers", "plugins", "provenance"},  # models built before anything starts
     "config": {"provenance", "plugins", "layers"},
     "stats": set(),
     "files": {"records"},

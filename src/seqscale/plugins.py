@@ -15,7 +15,7 @@ from pathlib import Path
 
 GROUP = "seqscale.mixers"
 OWN = Path(__file__).resolve().parent / "mixers"
-NOT_MIXERS = ("__init__", "base")
+NOT_MIXERS = ("__init__", "base", "face")
 
 
 def own_mixers() -> list[str]:

@@ -102,6 +102,11 @@ class CountsTooLittle(Decay):
         return int(0.95 * super().flops(batch, length))
 
 
+class StateOfAnotherDtype(Decay):
+    def init_state(self, batch: int, length_max: int, device: torch.device, dtype: torch.dtype) -> State:
+        return {"h": super().init_state(batch, length_max, device, dtype)["h"].half()}
+
+
 FAULTS = {
     "pieces": ForgetsItsState,
     "steps": StepsDiffer,
@@ -115,6 +120,7 @@ FAULTS = {
     "bfloat16": WrongUnderAutocast,
     "state": HidesHalfItsState,
     "flops": CountsTooLittle,
+    "contract": StateOfAnotherDtype,
 }
 
 
@@ -157,7 +163,7 @@ def test_what_a_mixer_raises_is_an_outcome_and_stops_nothing() -> None:
         (("mambo",), "unknown mixer 'mambo'; choose from attention"),
         (("mamba", 8, {"d_stat": 3}), "the mixer 'mamba' has no option 'd_stat'; it has d_state"),
         (("attention", 7), "n_heads = 4 does not divide d_model = 7"),
-        (("mamba", 8, {}, "causal"), "there is no check 'causal'; there are pieces"),
+        (("mamba", 8, {}, "causal"), "there is no check 'causal'; there are contract, pieces"),
     ],
 )
 def test_bad_requests(arguments: Any, words: str) -> None:

@@ -65,7 +65,7 @@ def test_help_loads_no_heavy_library() -> None:
 def test_check_says_yes_for_people_and_programs(capsys: pytest.CaptureFixture[str]) -> None:
     status, out, _ = seqscale(capsys, "check", "linear", "--d-model", "4")
     assert status == 0
-    assert out.splitlines()[-1] == "12 checks, all hold"
+    assert out.splitlines()[-1] == "13 checks, all hold"
     status, out, _ = seqscale(capsys, "check", "linear", "--d-model", "4", "--only", "causality", "--json")
     answer = json.loads(out)
     assert (status, answer["ok"]) == (0, True)
@@ -87,7 +87,7 @@ def test_the_template_makes_a_mixer_that_passes(capsys: pytest.CaptureFixture[st
     file = Path(json.loads(out)["file"])
     assert "class MyOwn(Mixer)" in file.read_text()
     status, out, _ = seqscale(capsys, "check", str(file), "--d-model", "6", "--options", "expand=2")
-    assert (status, out.splitlines()[-1]) == (0, "12 checks, all hold")
+    assert (status, out.splitlines()[-1]) == (0, "13 checks, all hold")
     assert seqscale(capsys, "mixers", "--new", "my_own", "--to", str(tmp_path))[0] == 2  # nothing is written over
 
 
@@ -123,6 +123,59 @@ def test_bench_as_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert all(row["median"] > 0 for row in rows)
 
 
+MINE = """
+name: mine
+compute: {device: cpu}
+models: {mine: {mixer: linear, d_model: 8, n_layers: 1}}
+experiments:
+  text: {dataset: pydoc_topics, models: [mine, mlp], context: 8, batch: 2, steps: 2, seeds: [1], learning_rate: 0.1}
+benchmarks:
+  models: [mine, mlp]
+  suites: {flops: {batch: 3, lengths: [4, 6]}}
+"""
+
+
+@pytest.mark.usefixtures("in_root")
+@pytest.mark.parametrize(
+    ("arguments", "models", "lengths"),
+    [
+        ((), ["transformer", "transformer_pp", "lstm", "lti_ssm", "mamba"], [64, 256, 1024]),  # the quick start's
+        (("mlp", "--lengths", "5"), ["mlp"], [5]),
+        (("attention_of_mine", "--lengths", "5"), ["attention_of_mine"], [5]),  # a mixer that no model has
+        (("--configfile", "FILE"), ["mine", "mlp"], [4, 6]),
+        (("mlp", "--configfile", "FILE", "--lengths", "5"), ["mlp"], [5]),
+    ],
+)
+def test_what_is_benchmarked(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...],
+    models: list[str], lengths: list[int],
+) -> None:  # fmt: skip
+    """Nothing said: the quick start's; a configuration: its models and its suite; names: those alone."""
+    import pandas as pd
+
+    from seqscale import benchmarks
+    from seqscale.config import mixer_options
+
+    asked: list[Any] = []
+
+    def fake(config: Any, resolved: Any) -> Any:
+        asked.append(config)
+        return pd.DataFrame([{"model": config.model.name, "median": 1.0}]), None
+
+    monkeypatch.setattr(benchmarks, "run_suite", fake)
+    names = sorted([*mixer_options.mixers(), "attention_of_mine"])
+    monkeypatch.setattr(mixer_options, "mixers", lambda: names)
+    (tmp_path / "mine.yaml").write_text(MINE)
+    given = [str(tmp_path / "mine.yaml") if word == "FILE" else word for word in arguments]
+    status, out, _ = seqscale(capsys, "bench", "--suite", "flops", *given, "--json")
+    assert status == 0
+    assert [row["model"] for row in json.loads(out)] == [config.model.name for config in asked] == models
+    assert all(list(config.lengths) == lengths for config in asked)
+    assert {config.batch for config in asked} == {3 if "FILE" in arguments else 1}
+    if "attention_of_mine" in models:
+        assert (asked[0].model.mixer, asked[0].model.d_model) == ("attention_of_mine", 64)
+
+
 @pytest.mark.parametrize("shell", ["bash", "zsh"])
 def test_completion_knows_the_subcommands(capsys: pytest.CaptureFixture[str], shell: str) -> None:
     pytest.importorskip("shtab")
@@ -149,6 +202,8 @@ def test_completion_knows_the_subcommands(capsys: pytest.CaptureFixture[str], sh
         (("mixers", "--new", "mamba"), "there is a mixer 'mamba' already"),
         (("verdicts", "--results", "nowhere"), "run the pipeline first (seqscale run)"),
         (("bench", "mambo"), "there is no model 'mambo' in config/models.yaml"),
+        (("bench", "published_000_mlp"), "only a suite of kind as_published takes it"),
+        (("bench", "--configfile", "nothing.yaml"), "nothing.yaml cannot be read"),
         (("bench", "mamba", "--suite", "prefil"), "did you mean 'prefill'"),
         (("export", "nowhere", "out"), "it is not a finished run"),
         (("evaluate", "nowhere", "--recall"), "there is no folder nowhere"),

@@ -116,6 +116,8 @@ def test_the_console_script_works_there(fresh: Path, tmp_path: Path) -> None:
                           cwd=tmp_path, capture_output=True, text=True)  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert "1 checks, all hold" in done.stdout
+    done = subprocess.run([script, "mixers"], env=environment(tmp_path), cwd=tmp_path, capture_output=True, text=True)
+    assert (done.returncode, done.stdout.split()[0]) == (0, "mixer"), done.stderr
     done = subprocess.run([script, "run"], env=environment(tmp_path), cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 2
     assert "is not in a checkout of SeqScale" in done.stderr

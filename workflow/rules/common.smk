@@ -34,6 +34,7 @@ from seqscale.recovery import AnotherRun, claim
 from seqscale.reporting.catalog import EVIDENCE, FIGURES
 from seqscale.reporting.names import DIGESTS
 from seqscale.tables.columns import TABLES
+from seqscale.trial import check_builds
 
 # --configfile replaces the quick start's configuration instead of being merged into it, so that no experiment of one
 # leaks into the other; --config KEY=VALUE is laid on top of either.
@@ -54,6 +55,7 @@ try:
         workflow.is_main_process
     ):  # a job on a cluster node need not check again what let it be submitted
         check_corpora(CONFIG)
+        check_builds(CONFIG)
 except (ConfigError, ClaimsError) as error:
     raise WorkflowError(str(error)) from None
 MATRIX = Matrix(CONFIG)

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from seqscale.mixers import Mixer, State, get
+from seqscale.mixers import Mixer, State, face, get
 
 F64 = torch.float64
 
@@ -32,7 +32,7 @@ class Case:
         """
         torch.manual_seed(seed)
         mixer = get(self.mixer) if isinstance(self.mixer, str) else self.mixer
-        return mixer(self.d_model, **self.options).to(dtype)
+        return face.make(mixer, self.d_model, self.options).to(dtype)
 
     def __str__(self) -> str:
         said = ", ".join(f"{key} = {value}" for key, value in self.options.items())

@@ -8,9 +8,11 @@ from typing import Any
 
 import torch
 
-from seqscale.checks import costs, numerics, sequence
+from seqscale.checks import contract, costs, numerics, sequence
 from seqscale.checks.case import Case, CheckFailed
-from seqscale.mixers import Mixer, get
+from seqscale.mixers import Mixer, face, get
+
+ROUND, ODD = (16, 32, 64, 128), (7,)  # widths to try a mixer at
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,8 @@ def _with(function: Callable[..., None], *settings: dict[str, Any]) -> tuple[Cal
 
 
 CHECKS = (
+    Check("contract", "options, marks and the state have the form that is owed",
+          (contract.options, contract.state_form, contract.marks)),
     Check("pieces", "forward(x, state) in pieces equals forward(x)",
           _with(sequence.in_pieces, *({"cuts": c, "length_max": m, "gradients": g}
                                       for c, m in sequence.PIECES for g in (True, False)))),
@@ -88,26 +92,32 @@ def check_mixer(
 
 
 def cases_of(mixer: str | type[Mixer], d_model: int | None, options: Mapping[str, Any]) -> list[Case]:
-    """The case of a given width, or one of a round and one of an odd width (where the mixer takes such a one).
+    """The case of a given width, or one of the least round and one of an odd width (where the mixer takes such a one).
 
     Raises:
         ValueError: the options have names or types that the mixer does not know, or it refuses the width.
     """
     made = get(mixer) if isinstance(mixer, str) else mixer
+    face.refuse_faults(made)
     known = [p.name for p in inspect.signature(made).parameters.values() if p.kind is p.KEYWORD_ONLY]
     if unknown := [key for key in options if key not in known]:
         name = getattr(mixer, "__name__", mixer)
         raise ValueError(f"the mixer {name!r} has no option {unknown[0]!r}; it has {', '.join(known) or 'none'}")
-    round_one = Case(mixer, 16 if d_model is None else d_model, options)
-    round_one.make()
     if d_model is not None:
-        return [round_one]
-    odd = Case(mixer, 7, options)
-    try:
-        odd.make()
-    except ValueError:  # a width that heads do not divide, say
-        return [round_one]
-    return [round_one, odd]
+        Case(mixer, d_model, options).make()
+        return [Case(mixer, d_model, options)]
+    taken = []
+    for widths in (ROUND, ODD):
+        for width in widths:
+            try:
+                Case(mixer, width, options).make()
+            except ValueError:  # a width that heads do not divide, say
+                if width == ROUND[-1]:
+                    raise
+            else:
+                taken.append(Case(mixer, width, options))
+                break
+    return taken
 
 
 def run_check(check: Check, case: Case) -> Outcome:
@@ -120,7 +130,8 @@ def run_check(check: Check, case: Case) -> Outcome:
         except CheckFailed as error:
             message = str(error)
         except Exception as error:  # the mixer's own mistake, of any kind: the user wants to know of it and of the rest
-            message = f"{type(error).__name__}: {error}"
+            made = get(case.mixer) if isinstance(case.mixer, str) else case.mixer
+            message = face.told(error, face.place(made), face.source(made))
         if message:
             break
     return Outcome(check.name, check.meaning, str(case), not message, message, time.perf_counter() - began)

@@ -1,7 +1,9 @@
 """`seqscale mixers`: which there are; `seqscale mixers --new NAME`: a file to begin with."""
 
 import argparse
+import inspect
 import re
+import sys
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -21,8 +23,9 @@ def add(subparsers: Any) -> None:
         subparsers,
         "mixers",
         "list the mixers, or begin a new one from a template",
-        "List the mixers with their options; or write a new one's file from the template: a small mixer that works\n"
-        "and passes `seqscale check`, to be changed into yours.",
+        "List the mixers with their options; one that cannot be loaded is named with the cause (exit status 1).\n"
+        "Or write a new one's file from the template: a small mixer that works and passes `seqscale check`, to be\n"
+        "changed into yours.",
         EXAMPLES,
     )
     p.add_argument("--new", metavar="NAME", help="write NAME.py from the template")
@@ -33,16 +36,34 @@ def add(subparsers: Any) -> None:
 def work(args: argparse.Namespace) -> int:
     if args.new:
         return _begin(args.new, args.to, args.json)
-    from seqscale.config.mixer_options import mixers, options
-    from seqscale.plugins import mixer_file
+    from seqscale.mixers import available
 
-    rows = [{"name": name, "options": options(name), "file": str(mixer_file(name))} for name in mixers()]
+    rows = [_row(name) for name in available()]
+    broken = [row for row in rows if "error" in row]
     if args.json:
         show_json(rows)
     else:
-        show_table(("mixer", "options"), ((r["name"], ", ".join(f"{k} ({t})" for k, t in r["options"].items()))  # type: ignore[attr-defined]
-                                          for r in rows))  # fmt: skip
-    return 0
+        good = [row for row in rows if "error" not in row]
+        show_table(("mixer", "options"), ((r["name"], ", ".join(f"{k} ({t})" for k, t in r["options"].items()))
+                                          for r in good))  # fmt: skip
+        for row in broken:
+            print(f"seqscale: the mixer {row['name']!r} is broken: {row['error']}", file=sys.stderr)
+    return 1 if broken else 0
+
+
+def _row(name: str) -> dict[str, Any]:
+    """A mixer's file and options, or what is wrong with it."""
+    from seqscale.mixers import get
+    from seqscale.plugins import mixer_file
+
+    try:
+        options = list(inspect.signature(get(name)).parameters.values())[1:]  # loaded: its imports, too, may be broken
+    except ValueError as error:
+        return {"name": name, "error": str(error)}
+    hints = {option.name: option.annotation for option in options}
+    said = {key: "any" if hint is inspect.Parameter.empty else inspect.formatannotation(hint)
+            for key, hint in hints.items()}  # fmt: skip
+    return {"name": name, "options": said, "file": str(mixer_file(name))}
 
 
 def _begin(name: str, to: str | None, as_json: bool) -> int:

@@ -12,8 +12,25 @@ print(tokenizer.decode(model.generate(**tokens, max_new_tokens=100)[0]))
 ```"""
 
 
-def model_card(summary: dict[str, Any], metrics: dict[str, Any], data: dict[str, Any], architecture: str) -> str:
-    """README.md with the hub's header. Every number comes from the run's own files; what is not there is left out."""
+HARNESS = """
+In lm-evaluation-harness the model needs `prefix_token_id`, as it has no token of its own for the beginning of a text:
+
+```bash
+lm_eval --model hf --model_args "pretrained=THIS FOLDER,prefix_token_id={beginning}" --tasks ...
+```"""
+
+
+def model_card(
+    summary: dict[str, Any],
+    metrics: dict[str, Any],
+    data: dict[str, Any],
+    architecture: str,
+    beginning: int | None = None,
+) -> str:
+    """README.md with the hub's header. Every number comes from the run's own files; what is not there is left out.
+
+    `beginning`: the token before a text's first (`tokenizer.beginning`), where there is a tokenizer.
+    """
     run, origin = summary["config"], summary.get("provenance", {})
     model = run["model"]
     title = f"{model['name']} on {data.get('title', run['dataset'])}"
@@ -54,6 +71,7 @@ def model_card(summary: dict[str, Any], metrics: dict[str, Any], data: dict[str,
             f"\n# {title}\n",
             "A small model trained by SeqScale to compare sequence mixers. It is good for comparisons, not for use.\n",
             HOW,
+            *([] if beginning is None else [HARNESS.format(beginning=beginning)]),
             "\n## Training\n",
             _table(rows),
             "\n## Results\n",

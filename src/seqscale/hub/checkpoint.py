@@ -15,7 +15,7 @@ from seqscale.hub.gpt2 import GPT2
 from seqscale.hub.llama import Llama
 from seqscale.hub.mamba import Mamba
 from seqscale.hub.mamba2 import Mamba2
-from seqscale.mixers import get
+from seqscale.mixers import make
 from seqscale.models import LanguageModel
 from seqscale.models.spec import ModelSpec
 
@@ -120,7 +120,7 @@ def _build(shape: Shape) -> LanguageModel:
     model = LanguageModel(
         shape.vocab_size,
         spec.d_model,
-        [get(layer.mixer)(spec.d_model, **layer.options) for layer in layers],
+        [make(layer.mixer, spec.d_model, layer.options) for layer in layers],
         [layer.channel_mixer for layer in layers],
         spec.norm,
         shape.context if spec.positions == "learned" else None,

@@ -9,7 +9,7 @@ from seqscale.files import read_json, write_json, write_text
 from seqscale.hub.card import model_card
 from seqscale.hub.checkpoint import family_for, save_pretrained
 from seqscale.hub.files import CheckpointError
-from seqscale.hub.tokenizer import save_tokenizer
+from seqscale.hub.tokenizer import beginning, save_tokenizer
 from seqscale.models import ModelSpec, build
 from seqscale.training.checkpoint import load_tensors
 
@@ -44,10 +44,12 @@ def export_run(run: str | Path, out: str | Path, data: str | Path | None = None)
     model = build(spec, dataset.vocab_size, config["context"])
     model.load_state_dict(load_tensors(run / "model.safetensors")[0])
     written = save_pretrained(model, out, spec)
+    first = None
     if isinstance(dataset, TextDataset):
         save_tokenizer(dataset.tokenizer, out, model.length_max)
+        first = beginning(dataset.tokenizer)
     metrics = read_json(run / "metrics.json") if (run / "metrics.json").is_file() else {}
-    write_text(out / "README.md", model_card(summary, metrics, dataset.meta, written["architectures"][0]))
+    write_text(out / "README.md", model_card(summary, metrics, dataset.meta, written["architectures"][0], first))
     write_json(out / "generation_config.json", {"do_sample": True, "temperature": 0.8, "top_k": 40})
     return {
         "architecture": written["architectures"][0],

@@ -32,6 +32,22 @@ def save_tokenizer(tokenizer: object, folder: str | Path, length_max: int | None
     write_json(folder / "tokenizer_config.json", about)
 
 
+def beginning(tokenizer: object) -> int:
+    """The token that stands best before a text's first: the end of a line, or of a text where the tokenizer has that.
+
+    Models here are trained on one long text and have no token for its beginning; who scores a text whole
+    (lm-evaluation-harness) wants one.
+    """
+    if isinstance(tokenizer, CharacterTokenizer):
+        return tokenizer.vocabulary.index("\n") if "\n" in tokenizer.vocabulary else 0
+    if isinstance(tokenizer, WordTokenizer):
+        return tokenizer.vocabulary.index(tokenizer.END)
+    if isinstance(tokenizer, SubwordTokenizer):
+        ends = (tokenizer.inner.token_to_id(name) for name in ("<|endoftext|>", "[SEP]"))
+        return next((end for end in ends if end is not None), int(tokenizer.encode("\n")[0]))
+    raise CheckpointError(f"a {type(tokenizer).__name__} has no beginning of texts")
+
+
 def _content(tokenizer: CharacterTokenizer | WordTokenizer) -> dict[str, Any]:
     """tokenizer.json of a tokenizer that is a list."""
     vocabulary = {entry: number for number, entry in enumerate(tokenizer.vocabulary)}

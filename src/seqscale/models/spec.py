@@ -4,7 +4,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from seqscale.layers import Layer, layers
-from seqscale.mixers import get
+from seqscale.mixers import make
 from seqscale.models.classifier import Classifier
 from seqscale.models.language_model import LanguageModel
 from seqscale.models.published import PublishedModel, build_published
@@ -54,7 +54,7 @@ def build(spec: ModelSpec, vocab_size: int, context: int) -> LanguageModel:
     model = LanguageModel(
         vocab_size=vocab_size,
         d_model=spec.d_model,
-        mixers=[get(layer.mixer)(spec.d_model, **layer.options) for layer in layers],
+        mixers=[make(layer.mixer, spec.d_model, layer.options) for layer in layers],
         channel_mixer=[layer.channel_mixer for layer in layers],
         norm=spec.norm,
         context=context if spec.positions == "learned" else None,

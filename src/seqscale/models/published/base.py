@@ -18,13 +18,19 @@ class PublishedModel(nn.Module, ABC):
     Attributes:
         flop_factor: the source's own arithmetic, training FLOPs = factor x all parameters x tokens; None if it gave
             none.
+        head: the output layer, where there is one.
     """
 
     flop_factor: float | None = None
+    head: nn.Linear
 
     @abstractmethod
     def flops(self, batch: int, length: int, context: int = 0) -> int:
         """Forward operations counted as everywhere here (see `Mixer.flops`), not by the source's factor."""
+
+    def head_flops(self, rows: int) -> int:
+        """Forward operations of the output layer: `rows` is tokens, of a classifier sequences."""
+        return layers_flops(rows, self.head)
 
     def embedding_tables(self) -> list[nn.Embedding]:
         """Tables of tokens and positions, which `params_nonembedding` leaves out."""
@@ -42,6 +48,11 @@ class PublishedModel(nn.Module, ABC):
         """(all parameters, those that are not token or position embeddings)."""
         total = sum(p.numel() for p in self.parameters())
         return total, total - sum(table.weight.numel() for table in self.embedding_tables())
+
+
+def layers_flops(tokens: int, *layers: nn.Linear) -> int:
+    """Forward operations of linear layers, each over `tokens` tokens."""
+    return sum(linear_flops(tokens, layer.in_features, layer.out_features) for layer in layers)
 
 
 class WidthScaledAttention(nn.Module):

@@ -16,9 +16,9 @@ split: it overfits, and the last tenth of the text is hard, which is why a loss 
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from seqscale.mixers.base import Linear, linear_flops
+from seqscale.mixers.base import Linear
 from seqscale.mixers.mamba import Mamba as MambaMixer
-from seqscale.models.published.base import PublishedModel, WidthScaledAttention, token_and_position
+from seqscale.models.published.base import PublishedModel, WidthScaledAttention, layers_flops, token_and_position
 
 
 class LinearModel(PublishedModel):
@@ -39,7 +39,7 @@ class LinearModel(PublishedModel):
         return self.head(self.embedding(tokens))
 
     def flops(self, batch: int, length: int, context: int = 0) -> int:
-        return linear_flops(batch * length, self.head.in_features, self.head.out_features)
+        return self.head_flops(batch * length)
 
 
 class MLP(PublishedModel):
@@ -60,8 +60,7 @@ class MLP(PublishedModel):
         return self.head(F.relu(self.up(self.embedding(tokens))))
 
     def flops(self, batch: int, length: int, context: int = 0) -> int:
-        tokens = batch * length
-        return sum(linear_flops(tokens, layer.in_features, layer.out_features) for layer in (self.up, self.head))
+        return layers_flops(batch * length, self.up, self.head)
 
 
 class SelfAttention(PublishedModel):
@@ -98,8 +97,9 @@ class SelfAttention(PublishedModel):
         return self.head(x)
 
     def flops(self, batch: int, length: int, context: int = 0) -> int:
-        head = linear_flops(batch * length, self.head.in_features, self.head.out_features)
-        return head + sum(a.flops(batch, length) for a in self.attention if isinstance(a, WidthScaledAttention))
+        return self.head_flops(batch * length) + sum(
+            a.flops(batch, length) for a in self.attention if isinstance(a, WidthScaledAttention)
+        )
 
 
 class TransformerBlock(nn.Module):
@@ -119,8 +119,7 @@ class TransformerBlock(nn.Module):
         return x + F.dropout(y, self.dropout, self.training)
 
     def flops(self, batch: int, length: int) -> int:
-        channels = linear_flops(batch * length, self.up.in_features, self.up.out_features)
-        return self.attention.flops(batch, length) + 2 * channels
+        return self.attention.flops(batch, length) + layers_flops(batch * length, self.up, self.down)
 
 
 class Transformer(PublishedModel):
@@ -163,8 +162,9 @@ class Transformer(PublishedModel):
         return self.head(self.norm(x))
 
     def flops(self, batch: int, length: int, context: int = 0) -> int:
-        head = linear_flops(batch * length, self.head.in_features, self.head.out_features)
-        return head + sum(b.flops(batch, length) for b in self.blocks if isinstance(b, TransformerBlock))
+        return self.head_flops(batch * length) + sum(
+            b.flops(batch, length) for b in self.blocks if isinstance(b, TransformerBlock)
+        )
 
 
 class Mamba(PublishedModel):
@@ -207,8 +207,9 @@ class Mamba(PublishedModel):
         return self.head(x)
 
     def flops(self, batch: int, length: int, context: int = 0) -> int:
-        head = linear_flops(batch * length, self.head.in_features, self.head.out_features)
-        return head + sum(m.flops(batch, length, context) for m in self.mixers if isinstance(m, MambaMixer))
+        return self.head_flops(batch * length) + sum(
+            m.flops(batch, length, context) for m in self.mixers if isinstance(m, MambaMixer)
+        )
 
 
 ARCHITECTURES = {

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from seqscale.mixers.base import Linear, linear_flops
-from seqscale.models.published.base import PublishedModel, token_and_position
+from seqscale.models.published.base import PublishedModel, layers_flops, token_and_position
 
 
 class SSM(PublishedModel):
@@ -43,8 +43,7 @@ class SSM(PublishedModel):
 
     def flops(self, batch: int, length: int, context: int = 0) -> int:
         """The linear layers; the recurrence is element-wise work, which is counted nowhere here."""
-        layers = (self.delta, self.B, self.head)
-        return sum(linear_flops(batch * length, layer.in_features, layer.out_features) for layer in layers)
+        return layers_flops(batch * length, self.delta, self.B, self.head)
 
 
 class Transformer(PublishedModel):
@@ -82,8 +81,7 @@ class Transformer(PublishedModel):
         tokens, width = batch * length, self.d_model
         layer = linear_flops(tokens, width, 4 * width) + 2 * linear_flops(tokens, width, self.feed_forward)
         products = 4 * batch * width * (length * (length + 1) // 2)  # over the pairs that causality allows
-        head = linear_flops(tokens, self.head.in_features, self.head.out_features)
-        return self.layers.num_layers * (layer + products) + head
+        return self.layers.num_layers * (layer + products) + self.head_flops(tokens)
 
 
 ARCHITECTURES = {"ssm": SSM, "transformer": Transformer}

@@ -46,9 +46,6 @@ class TweetClassifier(PublishedModel):
         """Features to one vector a row, (batch, d_model): the mean over real tokens."""
         return torch.where(real[..., None], x, 0.0).sum(1) / real.sum(1, keepdim=True)
 
-    def _head_flops(self, batch: int) -> int:
-        return linear_flops(batch, self.d_model, CLASSES)
-
 
 class _Residual(TweetClassifier):
     """x + dropout(mixer(norm(x))), n_layers times."""
@@ -64,7 +61,7 @@ class _Residual(TweetClassifier):
 
     def flops(self, batch: int, length: int, context: int = 0) -> int:
         layers = sum(mixer.flops(batch, length) for mixer in self.mixers if isinstance(mixer, Mixer))
-        return layers + self._head_flops(batch)
+        return layers + self.head_flops(batch)
 
 
 class MambaClassifier(_Residual):
@@ -112,7 +109,7 @@ class TransformerClassifier(TweetClassifier):
     def flops(self, batch: int, length: int, context: int = 0) -> int:
         tokens, width = batch * length, self.d_model
         layer = linear_flops(tokens, width, 12 * width) + 4 * batch * width * length**2
-        return self.layers.num_layers * layer + self._head_flops(batch)
+        return self.layers.num_layers * layer + self.head_flops(batch)
 
 
 class LastPositionLSTM(TweetClassifier):
@@ -134,7 +131,7 @@ class LastPositionLSTM(TweetClassifier):
 
     def flops(self, batch: int, length: int, context: int = 0) -> int:
         layer = 2 * linear_flops(batch * length, self.d_model, 4 * self.d_model)
-        return self.lstm.num_layers * layer + self._head_flops(batch)
+        return self.lstm.num_layers * layer + self.head_flops(batch)
 
 
 ARCHITECTURES = {
