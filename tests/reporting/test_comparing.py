@@ -49,6 +49,8 @@ def test_what_was_changed_and_nothing_else_is_marked(results: Path, changed: Pat
     assert different(frame) == {
         ("test_loss", "text: Mamba"), ("prefill time", "Mamba"),
         ("prefill time per token", "Mamba"), ("verdict", "000.order (fair)"),
+        ("crossover", "Mamba against Transformer"), ("crossover", "Mamba against Transformer++"),
+        ("crossover", "Mamba against Self-attention only"), ("spread between runs", "times on CPU"),
     }  # fmt: skip
     doubled = frame[(frame["kind"] == "prefill time") & frame["what"].str.startswith("Mamba")]
     assert doubled["ratio"].tolist() == pytest.approx([2.0] * len(doubled))
