@@ -35,7 +35,7 @@ def crossings(tables: Tables, title: str) -> Chart:
     frame["cost"] = [PANELS.get(key) for key in zip(frame["kind"], frame["quantity"].fillna("time"), strict=True)]
     frame = frame[frame["cost"].notna()]
     if frame.empty:
-        return nothing(title, "no length was measured at which Mamba and an attention model can be compared.")
+        return nothing(title, "the bench table holds no length at which Mamba and an attention model can be compared.")
     frame = pd.DataFrame(answers(frame))
     panels, told = [], [f"{title}: the length from which Mamba is cheaper."]
     several = frame["device"].nunique() > 1

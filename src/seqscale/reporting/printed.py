@@ -111,7 +111,7 @@ def published_curves(tables: Tables, title: str) -> Chart:
         theirs = _theirs(unitless, times, "printed", {})
         add(f"004, no unit: its Mamba set to ours at {at:,.0f} tokens", each, theirs, "time for each token")
     if not panels:
-        return nothing(title, "no length that they printed was measured here.")
+        return nothing(title, "the bench table holds no length that they printed.")
     return Chart(title, tuple(panels), pd.concat(kept, ignore_index=True), " ".join(told))
 
 

@@ -27,7 +27,7 @@ def utilisation(tables: Tables, title: str) -> Chart:
             told.append(f"{heading}: {', '.join(most)}.")
     if not panels:
         return nothing(
-            title, "no training step has a utilisation: it is measured on GPUs, in suites of kind train_step."
+            title, "the bench table holds no mfu: it is measured on GPUs, in suites of kind train_step."
         )
     return Chart(
         title, tuple(panels), pd.concat(kept, ignore_index=True).dropna(axis="columns", how="all"), " ".join(told)
