@@ -8,7 +8,8 @@ What there is to say, as tables (the page shows no number that is not in one):
 
 What is drawn, as data, and the two hands that draw it:
     chart        panels, series, dots;  catalog  the list of figures;  style  one look per model (report/style.yaml)
-    learning, scaling, crossing_chart, roofline, utilisation, printed, evidence, tidy  build charts;  figures  finds the builder;  intervals  means over seeds
+    learning, scaling, crossing_chart, roofline, utilisation, printed, evidence, tidy  build charts
+    figures      finds the builder;  intervals  means over seeds
     draw, canvas with Matplotlib, for files and paper;  charts, svg  for the page, whose script draws with Plotly
 
 The page:

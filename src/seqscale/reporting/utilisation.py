@@ -26,9 +26,7 @@ def utilisation(tables: Tables, title: str) -> Chart:
             most = [f"{s.label} at most {max(s.y):.1%}" for s in series]
             told.append(f"{heading}: {', '.join(most)}.")
     if not panels:
-        return nothing(
-            title, "the bench table holds no mfu: it is measured on GPUs, in suites of kind train_step."
-        )
+        return nothing(title, "the bench table holds no mfu: it is measured on GPUs, in suites of kind train_step.")
     return Chart(
         title, tuple(panels), pd.concat(kept, ignore_index=True).dropna(axis="columns", how="all"), " ".join(told)
     )
