@@ -50,7 +50,7 @@ FIGURES: tuple[FigureEntry, ...] = (
     FigureEntry("scaling_exponents", "Fitted scaling exponents", "scaling_exponents.rst", SCALING),
     FigureEntry("crossovers", "Where Mamba overtakes attention", "crossovers.rst", SCALING),
     FigureEntry("mfu", "Model FLOP utilisation in training", "mfu.rst", SCALING),
-    FigureEntry("roofline", "Every scan beside the device's ceilings", "roofline.rst", SCALING),
+    FigureEntry("roofline", "Every scan beside the ceilings of its device", "roofline.rst", SCALING),
     FigureEntry(
         "published_curves", "Curves that sources 001 and 004 printed, on ours", "published_curves.rst", SCALING
     ),

@@ -109,7 +109,9 @@ def panel(rows: pd.DataFrame, tables: Tables, plan: Plan, direction: str, title:
     if any("↑" in s.label for s in series):
         header += "\n↑ still rising: at least this"
     x_axis, y_axis = Axis(plan.x_label, log=True, lengths=True), Axis(plan.y_label, plan.unit, log=True)
-    return Lines(title, x_axis, y_axis, tuple(series), tuple(marks), slopes=True, header=header), "; ".join(told) + "."
+    return Lines(title, x_axis, y_axis, tuple(series), tuple(marks), slopes=not filled(rows), header=header), "; ".join(
+        told
+    ) + "."
 
 
 def device_name(name: str | None) -> str:
