@@ -68,6 +68,7 @@ def test_the_command_makes_a_page_and_a_table(results: Path, changed: Path, tmp_
          str(tmp_path / "compare.html")], capture_output=True, text=True,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
+    assert "crossovers of the second run lie inside the first's interval" in done.stdout
     page = (tmp_path / "compare.html").read_text(encoding="utf-8")
     assert "◆ differs" in page
     assert "◆ another verdict" in page

@@ -149,7 +149,7 @@ def _sizes(rows: pd.DataFrame, direction: str, heading: str) -> Lines:
             low, high = ((line["updates"] / line[q].fillna(line["median"])).tolist() for q in ("p80", "p20"))
             series.append(Series(str(name), str(name), x, y, low, high))
     at = rows.drop_duplicates(["updates", "bytes"]).sort_values(["updates", "bytes"])
-    x = at["updates"].tolist()
+    beyond = [at["updates"].iloc[0] / 1.5, *at["updates"], at["updates"].iloc[-1] * 1.5]  # a line for one shape, too
     ceilings = {
         "copy_rate": _rate(rows, "copy_rate") * at["updates"] / at["bytes"],
         "exp2_rate": pd.Series(_rate(rows, "exp2_rate") / EXPONENTIALS[direction], index=at.index),
@@ -157,7 +157,8 @@ def _sizes(rows: pd.DataFrame, direction: str, heading: str) -> Lines:
     }
     for q, top in ceilings.items():
         if top.notna().all():
-            series.append(Series(RATES[q][0], _told(rows, q), x, top.tolist()))
+            y = [top.iloc[0], *top, top.iloc[-1]]
+            series.append(Series(RATES[q][0], _told(rows, q), beyond, y))
     axis = Axis("state updates in a call (batch × length × d_inner × d_state)", log=True)
     return Lines(heading, axis, Axis("state updates in a second", log=True), tuple(series), tuple(marks))
 
