@@ -27,6 +27,8 @@ def main(argv: list[str] | None = None) -> int:
     from seqscale.files import atomic_write
     from seqscale.reporting.comparing import compare, load_run
     from seqscale.reporting.publish import publish_comparison
+    from seqscale.reporting.reruns import told
+    from seqscale.reporting.source import records
 
     try:
         frame = compare(load_run(args.a), load_run(args.b), (args.a, args.b))
@@ -40,6 +42,8 @@ def main(argv: list[str] | None = None) -> int:
         return 2
     different = int((frame["differs"] == "yes").sum())
     print(f"compare: {args.out}: {len(frame)} numbers in both, {different} differ by more than noise")
+    if words := told(records(frame)):
+        print(f"compare: {words}")
     return 0
 
 

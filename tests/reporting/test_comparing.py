@@ -49,6 +49,8 @@ def test_what_was_changed_and_nothing_else_is_marked(results: Path, changed: Pat
     assert different(frame) == {
         ("test_loss", "text: Mamba"), ("prefill time", "Mamba"),
         ("prefill time per token", "Mamba"), ("verdict", "000.order (fair)"),
+        ("crossover", "Mamba against Transformer"), ("crossover", "Mamba against Transformer++"),
+        ("crossover", "Mamba against Self-attention only"), ("spread between runs", "times on CPU"),
     }  # fmt: skip
     doubled = frame[(frame["kind"] == "prefill time") & frame["what"].str.startswith("Mamba")]
     assert doubled["ratio"].tolist() == pytest.approx([2.0] * len(doubled))
@@ -66,6 +68,7 @@ def test_the_command_makes_a_page_and_a_table(results: Path, changed: Path, tmp_
          str(tmp_path / "compare.html")], capture_output=True, text=True,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
+    assert "crossovers of the second run lie inside the first's interval" in done.stdout
     page = (tmp_path / "compare.html").read_text(encoding="utf-8")
     assert "◆ differs" in page
     assert "◆ another verdict" in page

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from seqscale.reporting.claims import claim_table, count_table
-from seqscale.reporting.crossovers import ALWAYS, CROSSES, LOSES, NEVER, crossing, crossovers
+from seqscale.reporting.crossovers import ALWAYS, CROSSES, CUT, LOSES, NEVER, crossovers
 from seqscale.reporting.diagram import reduced
 from seqscale.reporting.names import DIGESTS
 from seqscale.reporting.origins import settings
@@ -38,9 +38,9 @@ def test_two_power_laws_cross_where_they_are_equal(tables: Tables) -> None:
     assert found["status"].tolist() == [CROSSES]
     row = found.iloc[0]
     assert row["length"] == pytest.approx(1000, rel=1e-9)  # 1e-4 x = 1e-7 x^2
-    # Worst case of Mamba against best case of attention: the crossing moves by the ratio of the bands.
-    assert row["ci_low"] == pytest.approx(1000 * 0.95 / 1.05, rel=1e-9)
-    assert row["ci_high"] == pytest.approx(1000 * 1.05 / 0.95, rel=1e-9)
+    # The ratio is 1000 / length, so the crossing moves as its band does; tests/test_crossing.py holds the band itself.
+    assert row["ci_low"] * row["ci_high"] == pytest.approx(1000**2, rel=1e-9)
+    assert 1.05 / 0.95 < row["ci_high"] / 1000 < 2
     assert row["ratio_longest"] == pytest.approx(1000 / 4096)
 
 
@@ -50,11 +50,6 @@ def test_curves_that_never_cross_have_no_length(coefficient: float, status: str,
     assert row["status"] == status
     assert math.isnan(row["length"])
     assert (row["length_min"], row["length_max"]) == (64, 4096)
-
-
-def test_a_dip_below_one_that_does_not_last_is_no_crossing() -> None:
-    assert math.isnan(crossing([1, 2, 4, 8], [2.0, 0.5, 2.0, 2.0]))
-    assert crossing([1, 2, 4, 8], [2.0, 0.5, 2.0, 0.5]) == pytest.approx(4 * 2**0.5)
 
 
 def test_the_fastest_implementation_counts(tables: Tables) -> None:
@@ -124,7 +119,8 @@ def test_the_reference_tables_can_be_digested(name: str) -> None:
     tables = load_tables(ROOT / "results" / "reference" / name)
     frame = crossovers(tables)
     assert {"prefill", "decode", "train_step"} <= set(frame["suite"])
-    assert set(frame["status"]) <= {CROSSES, ALWAYS, NEVER, LOSES}
+    assert set(frame["status"]) <= {CROSSES, ALWAYS, NEVER, LOSES, CUT}
+    assert frame["words"].str.len().min() > 10
     crossed = frame[frame["status"] == CROSSES]
     assert ((crossed["length"] >= crossed["length_min"]) & (crossed["length"] <= crossed["length_max"])).all()
 

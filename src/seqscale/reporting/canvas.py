@@ -130,9 +130,11 @@ def log_lengths(axes: Axes, lengths: Sequence[float]) -> None:
     if not ticks:
         return
     span = math.log(ticks[-1] / ticks[0]) or 1.0
+    subplot = axes.get_subplotspec()
+    room = 0.085 if subplot is None or subplot.get_gridspec().ncols == 1 else 0.14  # panels side by side are narrow
     kept: list[float] = []
     for tick in ticks:
-        if not kept or math.log(tick / kept[-1]) / span > 0.085:
+        if not kept or math.log(tick / kept[-1]) / span > room:
             kept.append(tick)
     axes.xaxis.set_major_locator(FixedLocator(kept))
     axes.xaxis.set_minor_locator(NullLocator())

@@ -48,6 +48,12 @@ FIGURES: tuple[FigureEntry, ...] = (
     FigureEntry("state_size", "State or cache against length", "state_size.rst", SCALING),
     FigureEntry("flops_scaling", "Counted FLOPs against length", "flops_scaling.rst", SCALING),
     FigureEntry("scaling_exponents", "Fitted scaling exponents", "scaling_exponents.rst", SCALING),
+    FigureEntry("crossovers", "Where Mamba overtakes attention", "crossovers.rst", SCALING),
+    FigureEntry("mfu", "Model FLOP utilisation in training", "mfu.rst", SCALING),
+    FigureEntry("roofline", "Every scan beside the ceilings of its device", "roofline.rst", SCALING),
+    FigureEntry(
+        "published_curves", "Curves that sources 001 and 004 printed, on ours", "published_curves.rst", SCALING
+    ),
     FigureEntry("extrapolation", "Accuracy beyond the trained length", "extrapolation.rst", MEMORY),
     FigureEntry("hippo_memory", "What a HiPPO state remembers", "hippo_memory.rst", MEMORY),
     FigureEntry("s4_kernel", "The convolution kernel of S4 by four ways", "s4_kernel.rst", MEMORY),

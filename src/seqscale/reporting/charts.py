@@ -21,7 +21,7 @@ from seqscale.reporting.style import ModelStyle, Style
 SYMBOLS = {"o": "circle", "s": "square", "D": "diamond", "^": "triangle-up", "v": "triangle-down", "h": "hexagon",
            "<": "triangle-left", ">": "triangle-right", "P": "cross", "p": "pentagon", "*": "star",
            "d": "diamond-tall", "H": "hexagon2", (4, 1, 45.0): "star-square", (6, 1, 0.0): "hexagram",
-           (7, 0, 0.0): "octagon"}  # fmt: skip
+           (7, 0, 0.0): "octagon", "_": "line-ew"}  # fmt: skip
 DASHES = {"solid": "solid", "dashed": "dash", "long": "longdash", "dashdot": "dashdot", "dotted": "dot"}
 
 

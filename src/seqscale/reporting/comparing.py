@@ -2,7 +2,8 @@
 
 Test results: Welch's interval of the difference of the means over seeds excludes zero. Benchmarks: the ranges from
 the 20th to the 80th percentile do not overlap (same suite, model, implementation or not, device or not: what differs
-is told). Exponents: the 95 % intervals do not overlap. Verdicts: another word.
+is told). Exponents: the 95 % intervals do not overlap. Crossovers: the second run's lies outside the first's interval
+(`reruns`), which allows for a spread between processes; how large that was is told, too. Verdicts: another word.
 """
 
 import base64
@@ -18,6 +19,7 @@ import pandas as pd
 from scipy import stats
 
 from seqscale.reporting.html import Cell, data, esc, esc_none, fixed, number, share, si, table
+from seqscale.reporting.reruns import KIND, SPREAD, crossover_rows, spread_rows
 from seqscale.reporting.source import COLUMNS, VERDICT_COLUMNS, Tables, coerce, records, tables_of
 from seqscale.reporting.summaries import finished, metric_of
 
@@ -60,7 +62,8 @@ def load_run(place: str | Path) -> Tables:
 
 def compare(a: Tables, b: Tables, names: tuple[str, str]) -> pd.DataFrame:
     """Every number that both runs have; columns FIELDS. `differs`: yes, no, or empty where that cannot be told."""
-    rows = [*_trained(a, b), *_benched(a, b), *_exponents(a, b), *_verdicts(a, b)]
+    rows = [*_trained(a, b), *_benched(a, b), *_exponents(a, b), *crossover_rows(a, b), *spread_rows(a, b)]
+    rows += _verdicts(a, b)
     frame = pd.DataFrame(rows, columns=FIELDS)
     return frame.assign(a_name=names[0], b_name=names[1])
 
@@ -165,7 +168,7 @@ def _value(row: Mapping[str, Any], side: str) -> str:
         return share(value) + words
     if kind in ("test_loss", "exponent of length"):
         return fixed(value) + words
-    return (number(value) if kind == "verdict" else si(value, esc_none(row["unit"]))) + words
+    return (number(value) if kind in ("verdict", KIND, SPREAD) else si(value, esc_none(row["unit"]))) + words
 
 
 def section(tables: Tables) -> str:
@@ -181,7 +184,7 @@ def section(tables: Tables) -> str:
         f"are in both; "
         f"{different} differ by more than noise (marked ◆): test results by Welch’s 95 % interval over seeds, "
         "benchmarks where the ranges from the 20th to the 80th percentile lie apart, exponents where their intervals "
-        "do.</p>"
+        "do, crossovers where B’s lies outside A’s interval.</p>"
     ]
     for kind, part in frame.groupby("kind", sort=False):
         rows: list[list[Cell | str]] = []

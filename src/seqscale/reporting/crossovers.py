@@ -1,111 +1,199 @@
-"""The length from which Mamba is cheaper than attention, on the machine that was measured: one row per curve pair.
+"""The length from which Mamba is cheaper than attention, on the machine that was measured: one row per pair of curves.
 
-Between two measured lengths both curves are taken as power laws, so the crossing is linear in logarithms. The interval
-comes from the spread of the repeats: the crossing of the curves' best case and of their worst case.
+Every suite of every kind, every model of Mamba's kind against every attention model of its size in the suite. How a
+crossing is found and what its interval is for: `seqscale.stats.crossing`. A pair that does not cross within the
+lengths measured is a row as well, with its status and the words for it.
 """
 
 import math
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
+import numpy as np
 import pandas as pd
 
 from seqscale.reporting.scaling import DIRECTION_WORDS, PLANS, Plan, device_name
 from seqscale.reporting.source import Tables, records
+from seqscale.reporting.suites import filled, opponents, size, suites_of
+from seqscale.stats.crossing import Crossing, Curve, crossing, last_above, log_ratio
 
-SUBJECTS = ("mamba", "mamba2")
 CROSSES, ALWAYS, NEVER = "overtakes", "ahead at every length", "behind at the longest length"
 LOSES = "ahead on short ones only"  # cheaper at the shortest length and not at the longest
+CUT = "cut short by out of memory"  # not cheaper as far as both ran; one of them ran out of memory beyond
+FEW = "too few lengths in common"
+# Spread of medians between processes that intervals allow for: stated, not measured in the run itself. `make compare`
+# measures it from two runs and says where this is too little.
+BETWEEN = {"cpu": 0.10}
+BETWEEN_ELSEWHERE = 0.05
 COLUMNS = [
-    "suite", "quantity", "direction", "what", "device", "batch", "subject", "model", "label", "status", "length",
-    "ci_low", "ci_high", "length_min", "length_max", "subject_longest", "other_longest", "ratio_longest", "unit",
-    "other_out_of_memory_at",
+    "suite", "kind", "size", "quantity", "direction", "what", "device", "batch", "subject", "model", "label", "status",
+    "length", "ci_low", "ci_high", "words", "length_min", "length_max", "subject_longest", "other_longest",
+    "ratio_longest", "unit", "other_out_of_memory_at", "subject_out_of_memory_at", "between",
 ]  # fmt: skip
+ORDER = {"prefill": 0, "train_step": 1, "decode": 2, "memory": 3, "flops": 4}
 
 
-def is_attention(model: str, tables: Tables) -> bool:
-    """Whether the model mixes by attention alone: by the models table, or by its name where that is not there."""
-    mixers = tables.models.loc[tables.models["model"] == model, "mixer"].dropna()
-    if len(mixers):
-        return bool((mixers == "attention").all())
-    return model.startswith(("attention", "transformer"))
+class Pair(NamedTuple):
+    """Two models measured side by side: their rows (fastest implementation) at the lengths that both finished."""
+
+    plan: Plan
+    suite: str
+    direction: str
+    device: str
+    batch: float
+    subject: str
+    model: str
+    lengths: list[float]
+    mine: Curve
+    theirs: Curve
+    unit: str
+    failed: tuple[float, float]  # the first length at which the subject, the other ran out of memory; NaN: none
+
+    @property
+    def between(self) -> float:
+        """The spread between processes that is allowed for; counts of operations and bytes of a state have none."""
+        if self.plan.unit != "s":
+            return 0.0
+        return BETWEEN.get(str(self.device).lower(), BETWEEN_ELSEWHERE)
+
+    @property
+    def key(self) -> tuple[Any, ...]:
+        """What tells a pair from others of the same run."""
+        batch = None if self.batch != self.batch else self.batch
+        return self.suite, self.plan.quantity, self.direction, batch, self.subject, self.model
 
 
-def crossing(lengths: list[float], ratios: list[float]) -> float:
-    """Where the ratio (subject over other) falls below 1 and stays there; NaN if it never does or always is.
+def pairs(tables: Tables, config: Mapping[str, Any] | None = None) -> list[Pair]:
+    """Every pair, for every cost, suite, device and batch that both were measured at (at no common length, too)."""
+    found = []
+    for plan in PLANS.values():
+        for suite in suites_of(plan.kind, tables.bench):
+            rows = tables.bench
+            rows = rows[(rows["suite"] == suite) & (rows["quantity"] == plan.quantity)]
+            for direction in plan.directions:
+                there = rows[rows["direction"] == direction]
+                if filled(there):
+                    there = there.assign(batch=math.nan)
+                for (device, batch), part in there.groupby(["device", "batch"], dropna=False, sort=True):
+                    models = sorted({str(m) for m in part["model"].dropna()})
+                    for subject, other in opponents(models, tables, config):
+                        found.append(_pair(part, plan, suite, direction, device, batch, subject, other))
+    return found
 
-    `lengths` ascending. Interpolated linearly between logarithms of length and ratio.
-    """
-    above = [i for i, ratio in enumerate(ratios) if not ratio < 1]
-    if not above or above[-1] == len(ratios) - 1:
-        return math.nan
-    i = above[-1]
-    x0, x1, y0, y1 = (math.log(v) for v in (lengths[i], lengths[i + 1], ratios[i], ratios[i + 1]))
-    return math.exp(x0 + (x1 - x0) * y0 / (y0 - y1))
+
+def _pair(rows: pd.DataFrame, plan: Plan, suite: str, direction: str, device: Any, batch: Any, subject: str,
+          other: str) -> Pair:  # fmt: skip
+    best = [_fastest(rows, model) for model in (subject, other)]
+    lengths = [float(length) for length in best[0].index.intersection(best[1].index)]
+    failed = [rows[(rows["model"] == model) & rows["oom"]]["length"].min() for model in (subject, other)]
+    curves = [
+        Curve(*(frame.loc[lengths, c].to_numpy(float) for c in ("median", "p20", "p80", "repeats"))) for frame in best
+    ]
+    return Pair(plan, suite, direction, device, float(batch), subject, other, lengths, curves[0], curves[1], plan.unit,
+                (float(failed[0]), float(failed[1])))  # fmt: skip
 
 
 def _fastest(rows: pd.DataFrame, model: str) -> pd.DataFrame:
     """The model's best implementation at every length: attention gets its best, and so does Mamba."""
     mine = rows[(rows["model"] == model) & ~rows["oom"] & (rows["median"] > 0)].sort_values("median", kind="stable")
     best = mine.drop_duplicates("length").set_index("length").sort_index()
-    return best.assign(p20=best["p20"].fillna(best["median"]), p80=best["p80"].fillna(best["median"]))
+    repeats = best["repeats"] if "repeats" in best else pd.Series(math.nan, index=best.index)
+    return best.assign(
+        p20=best["p20"].fillna(best["median"]), p80=best["p80"].fillna(best["median"]), repeats=repeats.fillna(1)
+    )
 
 
-def crossovers(tables: Tables) -> pd.DataFrame:
-    """Every pair of a subject and an attention model, for every cost, device and batch that both were measured at."""
-    found: list[dict[str, Any]] = []
-    for plan in PLANS.values():
-        for direction in plan.directions:
-            rows = tables.bench
-            rows = rows[
-                (rows["suite"] == plan.suite) & (rows["quantity"] == plan.quantity) & (rows["direction"] == direction)
-            ]
-            for (device, batch), part in rows.groupby(["device", "batch"], dropna=False, sort=True):
-                for subject in SUBJECTS:
-                    for other in sorted(set(part["model"].dropna())):
-                        if is_attention(str(other), tables):
-                            found += _pair(part, plan, direction, subject, str(other), device, batch, tables)
-    frame = pd.DataFrame(found, columns=COLUMNS)
+def status_of(pair: Pair) -> str:
+    """What the medians say, in one of the six words."""
+    if len(pair.lengths) < 2:
+        return FEW
+    ratio = log_ratio(pair.mine, pair.theirs)
+    if ratio[-1] < 0:
+        return ALWAYS if (ratio < 0).all() else CROSSES
+    if ratio[0] < 0:
+        return LOSES
+    return CUT if any(n > pair.lengths[-1] for n in pair.failed) else NEVER
+
+
+def found_at(pair: Pair, status: str) -> Crossing:
+    """The crossing with its interval; where Mamba is ahead on short lengths only, that of the other overtaking it."""
+    if status == FEW:
+        return Crossing(math.nan, math.nan, math.nan)
+    first, second = (pair.theirs, pair.mine) if status == LOSES else (pair.mine, pair.theirs)
+    return crossing(pair.lengths, first, second, pair.between)
+
+
+def place(pair: Pair, status: str) -> float:
+    """Where the pair crosses, in the sense of a `status` that another run found; 0 and inf as in `Crossing`."""
+    ratio = log_ratio(pair.mine, pair.theirs)
+    return last_above(pair.lengths, -ratio if status == LOSES else ratio)
+
+
+def tokens(value: float) -> str:
+    """ "1,024": a length in words."""
+    return f"{value:,.0f}"
+
+
+def words_of(pair: Pair, status: str, at: Crossing) -> str:
+    """The answer in one line, whatever it is."""
+    if status == FEW:
+        both = zip(("Mamba", "attention"), pair.failed, strict=True)
+        lost = [f"{who} out of memory at {tokens(n)}" for who, n in both if n == n]
+        return FEW + (f" ({', '.join(lost)})" if lost else "")
+    first, last = tokens(pair.lengths[0]), tokens(pair.lengths[-1])
+    low = tokens(at.low) if at.low > 0 else f"below {first}"
+    high = tokens(at.high) if math.isfinite(at.high) else f"beyond {last}"
+    spread = f"{low} to {high}"
+    ratio = float(np.exp(log_ratio(pair.mine, pair.theirs)[-1]))
+    if status == CROSSES:
+        return f"from {tokens(at.length)} tokens on ({spread})"
+    if status == LOSES:
+        return f"only up to {tokens(at.length)} tokens ({spread}); at {last} {ratio:.3g} times as much"
+    if status == ALWAYS:
+        edge = f"; a rerun may cross as late as {high}" if at.high < math.inf else "; a rerun may find it behind"
+        edge = edge if at.high > 0 else ""
+        return f"at every length, {first} to {last}{edge}"
+    edge = f"; a rerun may cross from {low} on" if at.low > 0 else "; a rerun may find it ahead"
+    edge = edge if math.isfinite(at.low) else ""
+    who = [f"{name} out of memory at {tokens(n)}" for name, n in zip(("Mamba", "attention"), pair.failed, strict=True)
+           if n > pair.lengths[-1]]  # fmt: skip
+    cut = f"; {', '.join(who)}" if who else ""
+    return f"not up to {last} tokens, there {ratio:.3g} times as much{cut}{edge}"
+
+
+def crossovers(tables: Tables, config: Mapping[str, Any] | None = None) -> pd.DataFrame:
+    """The table crossovers, columns COLUMNS. `config`: the resolved configuration, for what the models are."""
+    rows = [_row(pair, tables, config) for pair in pairs(tables, config)]
+    frame = pd.DataFrame(rows, columns=COLUMNS)
     return frame.astype({"status": object})
 
 
-def _status(ratio: list[float]) -> str:
-    if ratio[-1] < 1:
-        return ALWAYS if all(r < 1 for r in ratio) else CROSSES
-    return LOSES if ratio[0] < 1 else NEVER
-
-
-def _pair(rows: pd.DataFrame, plan: Plan, direction: str, subject: str, other: str, device: Any, batch: Any,
-          tables: Tables) -> list[dict[str, Any]]:  # fmt: skip
-    mine, theirs = _fastest(rows, subject), _fastest(rows, other)
-    lengths = [float(length) for length in mine.index.intersection(theirs.index)]
-    if len(lengths) < 2:
-        return []
-    a, b = mine.loc[lengths], theirs.loc[lengths]
-    ratio = (a["median"] / b["median"]).tolist()
-    best, worst = (a["p20"] / b["p80"]).tolist(), (a["p80"] / b["p20"]).tolist()
-    status = _status(ratio)
-    if status == LOSES:  # the length from which the other is cheaper, which is where the inverse falls below 1
-        turned = [[1 / r for r in curve] for curve in (ratio, worst, best)]
-        found, low, high = (crossing(lengths, curve) for curve in turned)
-    elif status == CROSSES:
-        found, low, high = (crossing(lengths, curve) for curve in (ratio, best, worst))
-    else:
-        found = low = high = math.nan
-    failed = rows[(rows["model"] == other) & rows["oom"]]["length"]
-    words = f", {DIRECTION_WORDS[direction]}" if len(plan.directions) > 1 else ""
-    what = f"{plan.y_label}{words}"
-    return [{
-        "suite": plan.suite, "quantity": plan.quantity, "direction": direction, "what": what,
-        "device": device_name(device), "batch": batch, "subject": subject, "model": other,
-        "label": f"{tables.model_title(subject)} against {tables.model_title(other)}", "status": status,
-        "length": found, "ci_low": low, "ci_high": high,
-        "length_min": lengths[0], "length_max": lengths[-1], "subject_longest": float(a["median"].iloc[-1]),
-        "other_longest": float(b["median"].iloc[-1]), "ratio_longest": ratio[-1], "unit": plan.unit,
-        "other_out_of_memory_at": float(failed.min()) if len(failed) else math.nan,
-    }]  # fmt: skip
+def _row(pair: Pair, tables: Tables, config: Mapping[str, Any] | None) -> dict[str, Any]:
+    status = status_of(pair)
+    at = found_at(pair, status)
+    crossed = status in (CROSSES, LOSES)
+    known = bool(pair.lengths)
+    ends = [float(c.median[-1]) if known else math.nan for c in (pair.mine, pair.theirs)]
+    words = f", {DIRECTION_WORDS[pair.direction]}" if len(pair.plan.directions) > 1 else ""
+    suite = "" if pair.suite == pair.plan.kind else f" ({pair.suite})"
+    return {
+        "suite": pair.suite, "kind": pair.plan.kind,
+        "size": size(pair.subject, tables, config) or size(pair.model, tables, config),
+        "quantity": pair.plan.quantity, "direction": pair.direction, "what": f"{pair.plan.y_label}{words}{suite}",
+        "device": device_name(pair.device), "batch": pair.batch, "subject": pair.subject, "model": pair.model,
+        "label": f"{tables.model_title(pair.subject)} against {tables.model_title(pair.model)}", "status": status,
+        "length": at.length if crossed else math.nan,
+        "ci_low": at.low if 0 < at.low < math.inf else math.nan,
+        "ci_high": at.high if 0 < at.high < math.inf else math.nan,
+        "words": words_of(pair, status, at),
+        "length_min": pair.lengths[0] if known else math.nan, "length_max": pair.lengths[-1] if known else math.nan,
+        "subject_longest": ends[0], "other_longest": ends[1], "ratio_longest": ends[0] / ends[1], "unit": pair.unit,
+        "other_out_of_memory_at": pair.failed[1], "subject_out_of_memory_at": pair.failed[0], "between": pair.between,
+    }  # fmt: skip
 
 
 def answers(frame: pd.DataFrame) -> list[dict[str, Any]]:
     """The rows of a crossovers table as dictionaries, times and memory that people ask for first."""
-    order = {"prefill": 0, "train_step": 1, "decode": 2, "memory": 3, "flops": 4}
-    return records(frame.sort_values("suite", key=lambda s: s.map(order).fillna(9), kind="stable"))
+    kinds = frame["kind"].fillna(frame["suite"]) if "kind" in frame else frame["suite"]
+    order = kinds.map(ORDER).fillna(9)
+    return records(frame.assign(_order=order).sort_values("_order", kind="stable").drop(columns="_order"))

@@ -38,7 +38,7 @@ def digest(
         "summary": stacked([summary(tables, e) for e in tables.experiments], SUMMARY),
         "curves": stacked([curves(tables, e) for e in tables.experiments], CURVES),
         "contests": contests(tables),
-        "crossovers": crossovers(tables),
+        "crossovers": crossovers(tables, config),
         "cards": card_table(tables, config),
         "verdicts": verdicts,
         "verdict_counts": claims.count_table(verdicts),

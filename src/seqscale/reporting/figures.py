@@ -3,7 +3,19 @@
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from seqscale.reporting import analyses, canvas, evidence, learning, scaling, sweeps, tidy
+from seqscale.reporting import (
+    analyses,
+    canvas,
+    crossing_chart,
+    evidence,
+    learning,
+    printed,
+    roofline,
+    scaling,
+    sweeps,
+    tidy,
+    utilisation,
+)
 from seqscale.reporting.catalog import ALL, EVIDENCE, KINDS, claim_figure, entry
 from seqscale.reporting.chart import Chart
 from seqscale.reporting.draw import figure_of
@@ -14,6 +26,10 @@ from seqscale.reporting.tidy_entries import load_entries
 BUILD: dict[str, Callable[[Tables, str], Chart]] = {
     **learning.BUILD,
     **scaling.BUILD,
+    **crossing_chart.BUILD,
+    **roofline.BUILD,
+    **printed.BUILD,
+    **utilisation.BUILD,
     **analyses.BUILD,
     **sweeps.BUILD,
     **{e["name"]: tidy.build(e) for e in load_entries()},

@@ -14,12 +14,13 @@ import pandas as pd
 from seqscale.reporting.canvas import length_text
 from seqscale.reporting.chart import Axis, Chart, Dot, Dots, Lines, Mark, Series, nothing
 from seqscale.reporting.source import Tables, records
+from seqscale.reporting.suites import filled, suites_of
 
 VARIANTS = ("implementation", "dtype", "batch", "d_state", "d_inner")  # told in a label only where a model has several
 
 
 class Plan(NamedTuple):
-    """What a figure shows: rows of the bench table, and words."""
+    """What a figure shows: rows of the bench table, and words. `suite` is the kind, and the name of its first suite."""
 
     suite: str
     quantity: str
@@ -27,6 +28,11 @@ class Plan(NamedTuple):
     y_label: str
     unit: str
     x_label: str
+
+    @property
+    def kind(self) -> str:
+        """What its suites measure, however they are called."""
+        return self.suite
 
 
 PLANS: dict[str, Plan] = {
@@ -50,7 +56,8 @@ def series_of(rows: pd.DataFrame, tables: Tables) -> list[tuple[str, str, pd.Dat
     """(model, label, rows by length): one per model, or per model and variant where a model was measured in several."""
     found = []
     for model, group in rows.groupby("model", sort=True):
-        varying = [column for column in VARIANTS if group[column].nunique(dropna=False) > 1]
+        variants = [column for column in VARIANTS if column != "batch" or not filled(group)]
+        varying = [column for column in variants if group[column].nunique(dropna=False) > 1]
         if not varying:
             found.append((str(model), tables.model_title(str(model)), group.sort_values("length")))
             continue
@@ -63,7 +70,7 @@ def series_of(rows: pd.DataFrame, tables: Tables) -> list[tuple[str, str, pd.Dat
 def _exponent(tables: Tables, plan: Plan, line: pd.DataFrame, direction: str, brief: bool) -> str:
     """ "1.02 [0.98, 1.05]" from the scaling table for the curve `line`, or nothing; `brief` leaves the interval out."""
     s = tables.scaling
-    row = s[(s["suite"] == plan.suite) & (s["quantity"] == plan.quantity) & s["exponent"].notna()]
+    row = s[s["suite"].isin(line["suite"]) & (s["quantity"] == plan.quantity) & s["exponent"].notna()]
     for column in ("model", "implementation", "device", "dtype", "batch"):
         row = row[row[column].isna() | row[column].isin(line[column])]  # a column left empty speaks for all variants
     row = row[row["direction"].isna() | (row["direction"] == direction)]
@@ -102,7 +109,9 @@ def panel(rows: pd.DataFrame, tables: Tables, plan: Plan, direction: str, title:
     if any("↑" in s.label for s in series):
         header += "\n↑ still rising: at least this"
     x_axis, y_axis = Axis(plan.x_label, log=True, lengths=True), Axis(plan.y_label, plan.unit, log=True)
-    return Lines(title, x_axis, y_axis, tuple(series), tuple(marks), slopes=True, header=header), "; ".join(told) + "."
+    return Lines(title, x_axis, y_axis, tuple(series), tuple(marks), slopes=not filled(rows), header=header), "; ".join(
+        told
+    ) + "."
 
 
 def device_name(name: str | None) -> str:
@@ -110,16 +119,25 @@ def device_name(name: str | None) -> str:
     return "unknown device" if not name else "CPU" if name.lower() == "cpu" else name
 
 
+def batch_words(rows: pd.DataFrame) -> list[str]:
+    """ "batch 1", or how many tokens a call holds where the batch shrinks as the length grows; nothing if unknown."""
+    if filled(rows):
+        return [f"{float((rows['batch'] * rows['length']).min()):,.0f} tokens a call"]
+    batches = ", ".join(f"{b:g}" for b in sorted(rows["batch"].dropna().unique()))
+    return [f"batch {batches}"] if batches else []
+
+
 def _bench_figure(name: str) -> Callable[[Tables, str], Chart]:
     plan = PLANS[name]
 
     def build(tables: Tables, title: str) -> Chart:
-        rows = tables.bench
-        rows = rows[(rows["suite"] == plan.suite) & (rows["quantity"] == plan.quantity)]
+        rows = tables.bench[tables.bench["quantity"] == plan.quantity]
         rows = rows[rows["length"].notna() & (rows["oom"] | rows["median"].notna())]
+        rows = rows.assign(place=rows["device"].map(device_name))
         parts = [
-            (str(device), direction, part)
-            for device, at in rows.assign(place=rows["device"].map(device_name)).groupby("place", sort=True)
+            (suite, str(device), direction, part)
+            for suite in suites_of(plan.kind, tables.bench)
+            for device, at in rows[rows["suite"] == suite].groupby("place", sort=True)
             for direction in plan.directions
             if len(part := at[at["direction"] == direction])
         ]
@@ -127,14 +145,14 @@ def _bench_figure(name: str) -> Callable[[Tables, str], Chart]:
             why = f"the bench table holds no {plan.quantity.replace('_', ' ')} of the suite {plan.suite}."
             return nothing(title, why)
         panels, alt = [], [f"{title}, both axes logarithmic."]
-        for device, direction, part in parts:
-            batches = ", ".join(f"{b:g}" for b in sorted(part["batch"].dropna().unique()))
+        for suite, device, direction, part in parts:
             words = [DIRECTION_WORDS[direction]] if len(plan.directions) > 1 else []
-            heading = ", ".join([*words, device] + ([f"batch {batches}"] if batches else []))
-            lines, told = panel(part, tables, plan, direction, heading[:1].upper() + heading[1:], len(parts) > 1)
+            heading = ", ".join([*words, device, *batch_words(part)])
+            heading = f"{suite}: {heading}" if suite != plan.suite else heading[:1].upper() + heading[1:]
+            lines, told = panel(part, tables, plan, direction, heading, len(parts) > 1)
             panels.append(lines)
             alt.append(f"{heading}: {told}")
-        data = pd.concat([part for _, _, part in parts], ignore_index=True)
+        data = pd.concat([part for *_, part in parts], ignore_index=True)
         return Chart(title, tuple(panels), data.drop(columns="place").dropna(axis="columns", how="all"), " ".join(alt))
 
     build.__doc__ = f"{plan.y_label} against {plan.x_label}."
@@ -145,23 +163,26 @@ def scaling_exponents(tables: Tables, title: str) -> Chart:
     """Dot plot of every fitted exponent with its interval; guides at 0 (constant), 1 (linear) and 2 (quadratic)."""
     fits = tables.scaling.dropna(subset=["exponent"])
     groups = [
-        (plan, direction, _labelled(part, tables))
+        (plan, suite, direction, _labelled(part, tables))
         for plan in PLANS.values()
+        for suite in suites_of(plan.kind, tables.bench) or [plan.suite]
         for direction in plan.directions
-        if len(part := fits[(fits["suite"] == plan.suite) & (fits["quantity"] == plan.quantity)
+        if len(part := fits[(fits["suite"] == suite) & (fits["quantity"] == plan.quantity)
                             & (fits["direction"].fillna(direction) == direction)])
     ]  # fmt: skip
     if not groups:
         return nothing(title, "no exponent was fitted (the scaling table is empty).")
-    fits = pd.concat([part for _, _, part in groups], ignore_index=True)
+    fits = pd.concat([part for *_, part in groups], ignore_index=True)
     # Wide intervals may leave the panel.
     view = (min(0.0, float(fits["exponent"].min())) - 0.25, max(2.0, float(fits["exponent"].max())) + 0.25)
     panels, alt = [], [f"{title} with 95 % intervals; 0 is constant, 1 linear, 2 quadratic."]
-    for plan, direction, part in groups:
+    for plan, suite, direction, part in groups:
         rows = tuple(Dot(r["label"], str(r["model"]), r["exponent"], r["ci_low"], r["ci_high"]) for r in records(part))
         heading = plan.y_label + (f", {DIRECTION_WORDS[direction]}" if len(plan.directions) > 1 else "")
         heading = heading[:1].upper() + heading[1:]
-        axis = Axis("exponent of length: 0 constant, 1 linear, 2 quadratic")
+        if suite != plan.suite:
+            heading = suite if plan.unit == "s" else f"{suite}: {heading}"
+        axis = Axis("exponent of length")
         panels.append(Dots(heading, axis, rows, guides=(0, 1, 2), view=view))
         alt.append(f"{heading}: " + ", ".join(f"{r['label']} {r['exponent']:.2f}" for r in records(part)) + ".")
     data = fits.drop(columns="label").dropna(axis="columns", how="all")

@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 
 from seqscale.reporting.claims import UNTESTED, counts, wholes
-from seqscale.reporting.crossovers import ALWAYS, CROSSES, LOSES, answers
+from seqscale.reporting.crossovers import ALWAYS, CROSSES, FEW, LOSES, answers
 from seqscale.reporting.html import esc, length, listed, number, plural
 from seqscale.reporting.origins import GRAVE, KINDS
 from seqscale.reporting.source import Tables, records
@@ -130,6 +130,8 @@ def crossing_words(row: Mapping[str, Any]) -> str:
             f"<strong>only up to {length(row['length'])} tokens</strong>; at {length(row['length_max'])}, the longest "
             f"measured, it needs {number(row['ratio_longest'], 3)} times as much"
         )
+    if row["status"] == FEW:
+        return "<strong>unknown</strong>: too few lengths that both could run"
     full = row["other_out_of_memory_at"]
     oom = f"; attention ran out of memory at {length(full)}" if full == full else ""
     return (

@@ -2,6 +2,7 @@
 
     intervals    a mean, a paired difference, a paired ratio, each with an interval
     powerlaw     the exponent of a curve, value ~ length ** exponent, with an interval
+    crossing     where one cost curve falls below another, with an interval for a rerun
     frontier     which points of loss against cost no cheaper point beats
 
 Nothing here guesses: values that are missing or not finite are refused, and where the values cannot bear an interval

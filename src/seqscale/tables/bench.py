@@ -56,6 +56,21 @@ def _wrong(table: pd.DataFrame, suite: str, model: str) -> str | None:
     return None
 
 
+def _filled(measured: pd.DataFrame) -> pd.Series:
+    """Which rows belong to a curve of calls filled with tokens: batch x length is the same for all rows of it but those
+    of a single sequence, which are as long or longer (up to rounding: a whole number of sequences fits)."""
+    size = [*CURVE[:5], "d_inner", "d_state"]
+    found = pd.Series(False, index=measured.index)
+    for _, rows in measured.groupby(size, dropna=False, sort=False):
+        several = rows[rows["batch"] > 1]
+        if rows["batch"].nunique() < 2 or rows.groupby("length")["batch"].nunique().max() > 1:
+            continue
+        most = float((several["batch"] * several["length"]).max())
+        held = (rows["batch"] * rows["length"]).astype(float)
+        found.loc[rows.index] = bool((held > most / 2).all())
+    return found
+
+
 def scaling(bench: pd.DataFrame) -> pd.DataFrame:
     """One row per curve of `bench`: the exponent of its upper part, and of the whole of it, with intervals.
 
@@ -63,14 +78,11 @@ def scaling(bench: pd.DataFrame) -> pd.DataFrame:
     """
     rows: list[dict[str, Any]] = []
     measured = bench[(bench["status"] != MISSING) & ~bench["quantity"].isin(RATES)].copy()
-    # a curve whose batch shrinks as the length grows (calls filled with tokens) is one curve
-    varies = measured.groupby([*CURVE[:5], "d_inner", "length"], dropna=False)["batch"].transform("nunique") == 1
-    varies &= measured.groupby([*CURVE[:5], "d_inner"], dropna=False)["batch"].transform("nunique") > 1
-    measured.loc[varies, "batch"] = pd.NA
-    for (*group, _, _), curve in measured.groupby([*CURVE, "d_inner", "d_state"], dropna=False, sort=False):
+    measured.loc[_filled(measured), "batch"] = pd.NA  # calls of so many tokens: one curve, although the batch shrinks
+    for (*group, d_inner, d_state), curve in measured.groupby([*CURVE, "d_inner", "d_state"], dropna=False, sort=False):
         lost = curve["oom"].fillna(False).astype(bool)
         points = curve[~lost]
-        row: dict[str, Any] = dict(zip(CURVE, group, strict=True))
+        row: dict[str, Any] = {**dict(zip(CURVE, group, strict=True)), "d_inner": d_inner, "d_state": d_state}
         row["oom_lengths"] = " ".join(str(length) for length in sorted(curve.loc[lost, "length"])) or None
         rows.append(row)
         lengths, values = points["length"].to_numpy(float), points["median"].to_numpy(float)

@@ -131,6 +131,8 @@ COLUMNS: dict[str, dict[str, str]] = {
         "batch": WHOLE,
         "method": TEXT,
         "reason": TEXT,  # why there is no exponent
+        "d_inner": WHOLE,
+        "d_state": WHOLE,
     },
     "extrapolation": {  # one row per run and length; the length trained at is `context` of the runs table
         "experiment": TEXT,
