@@ -58,7 +58,7 @@ def _means(rows: pd.DataFrame) -> pd.DataFrame:
     """Mean accuracy and 95 % interval over seeds, per model and length; empty where no seed has a number."""
     means = []
     for (model, length), group in rows.groupby(["model", "length"], sort=True):
-        e = estimate(group["accuracy"].tolist())
+        e = estimate(group["accuracy"].tolist(), share=True)
         bad = group.loc[group["accuracy"].isna(), "status"].dropna()
         means.append(
             {

@@ -145,7 +145,7 @@ def _results(rows: list[dict[str, Any]], tables: Tables) -> list[Dots]:
         dots = [
             Dot(tables.model_title(m), m, e.mean, e.low, e.high, values[m])
             for m in models
-            if (e := estimate(values[m])).n
+            if (e := estimate(values[m], share=column.endswith("accuracy"))).n
         ]
         axis = Axis(column.replace("_", " "), share=column.endswith("accuracy"))
         panels.append(Dots(f"{_upper(axis.label)}: {tables.experiment_title(experiment)}", axis, tuple(dots)))
