@@ -32,7 +32,8 @@ def make_digest(root: Path, *arguments: str) -> None:
     """Run the digest stage on a results folder by its own command line."""
     script = STYLE_FILE.parents[1] / "src" / "digest.py"
     command = [sys.executable, str(script), "--tables", str(root / "tables"), "--verdicts", str(root / "verdicts.csv"),
-               "--config", str(root / "config.json"), "--jobs", str(root / "jobs"), "--out", str(root / "tables"),
+               "--config", str(root / "config.json"), "--jobs", str(root / "jobs"),
+               "--checkpoints", str(root / "checkpoints"), "--out", str(root / "tables"),
                *arguments]  # fmt: skip
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr

@@ -114,7 +114,7 @@ def test_every_claim_stands_on_the_board(html: str) -> None:
 def test_the_summary_counts_what_the_table_holds(html: str) -> None:
     table = load_verdicts_of(made_up_results.verdicts())
     for kind, count in counts(table).items():
-        assert f"<strong>{count}</strong> {kind}</li>" in html
+        assert f"<strong>{count}</strong> <em>{kind}</em>" in html
     assert sum(counts(table).values()) == len(wholes(table))
     for source in table["source"].unique():
         assert f"<li><strong>{escape(source)}.</strong> " in html

@@ -80,7 +80,7 @@ const lines = (panel, log) => {
     xs.push(...s.x.filter(v => v != null));
     if (!panel.clip || !s.faint) ys.push(...s.y.filter(v => v != null));
     const between = i => s.lo && s.lo[i] != null && s.hi[i] != null
-      ? ` [${shown(s.lo[i], panel.y)}, ${shown(s.hi[i], panel.y)}]` : "";
+      ? ` [${shown(s.lo[i], panel.y)}, ${shown(s.hi[i], panel.y)}]${s.w ? ` (${safe(s.w)})` : ""}` : "";
     const hover = s.x.map((x, i) => `<b>${safe(s.k)}</b><br>${shown(x, panel.x)} → ${shown(s.y[i], panel.y)}${between(i)}`
       + (s.ring?.[i] ? "<br>chosen" : "") + (panel.slopes && s.n !== s.k && !s.published ? `<br>exponent${safe(s.n.slice(s.k.length))}` : ""));
     const group = {meta: s.m + "|" + (looks[s.m] && !s.m.startsWith("@") ? looks[s.m].title : s.k)};
@@ -132,7 +132,7 @@ const dots = (panel, log) => {
     const c = tone(r.m), look = looks[r.m] || {symbol: "circle"};
     values.push(...[r.v, r.lo, r.hi, r.p, ...r.s, ...(r.r || [])].filter(v => v != null));
     const told = [`<b>${safe(r.n)}</b>`, r.v == null ? "not measured" : `measured ${shown(r.v, panel.x)}`
-      + (r.lo == null ? "" : ` [${shown(r.lo, panel.x)}, ${shown(r.hi, panel.x)}]`)];
+      + (r.lo == null ? "" : ` [${shown(r.lo, panel.x)}, ${shown(r.hi, panel.x)}]${r.w ? ` (${safe(r.w)})` : ""}`)];
     if (r.p != null) told.push(`published ${shown(r.p, panel.x)}`);
     if (r.t) told.push(safe(r.t));
     const group = {meta: r.m + "|" + (looks[r.m] && !r.m.startsWith("@") ? looks[r.m].title : r.n)};
@@ -332,6 +332,9 @@ const marker = model => {
     + `${look.dark}"><path d="${look.path}"/></svg>`;
   return box;
 };
+
+/* ---- a phone: what is long is folded away at first; links into it open it again */
+if (matchMedia("screen and (max-width: 46rem)").matches) $$("details.fold").forEach(d => { d.open = false; });
 
 /* ---- draw what comes near, one after the other */
 let queue = Promise.resolve();

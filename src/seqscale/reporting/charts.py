@@ -2,7 +2,7 @@
 page's script, which draws the same panels so that they can be pointed at, zoomed and toggled."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -90,6 +90,20 @@ class Charts:
             + esc(name)
             + ".*</p></noscript></figure>"
         )
+
+    def empty(self, name: str) -> bool:
+        """Whether the figure was drawn and shows nothing, for want of data."""
+        return (self.folder / f"{name}.svg").is_file() and not build(name, self.tables).panels
+
+    def without_data(self, names: Sequence[str]) -> str:
+        """The figures that have nothing to show, in one list with the reason of each; they need no box of their own."""
+        if not names:
+            return ""
+        items = "".join(
+            f'<li id="{esc(n)}"><strong>{esc(entry(n).title)}</strong>: {esc(build(n, self.tables).missing)}</li>'
+            for n in names
+        )
+        return f'<div class="hole"><p>Nothing to draw with this configuration:</p><ul>{items}</ul></div>'
 
     def shown(self, name: str) -> str:
         """As `html` without a heading; nothing where there is nothing to show (claims that were not measured)."""

@@ -123,6 +123,11 @@ def _plain(html: str) -> str:
     return "".join(out)
 
 
+def fold(words: str, html: str, kind: str = "fold") -> str:
+    """A part that stands open on wide screens and on paper; on a phone the page's script closes it at first."""
+    return f'<details class="{kind}" open><summary>{words}</summary>{html}</details>' if html else ""
+
+
 def plural(count: int, noun: str, many: str = "") -> str:
     """ "1 run", "3 runs"."""
     return f"{count} {noun if count == 1 else many or noun + 's'}"

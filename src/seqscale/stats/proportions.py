@@ -9,6 +9,7 @@ from scipy import stats as distributions
 from seqscale.stats.intervals import LEVEL, NO_INTERVAL, Interval, finite_values, mean_interval
 
 WILSON = "Wilson score"
+ROUNDING = 1e-9
 SEEDS = "Wilson score at the seeds' effective number of answers"
 SEEDS_AND_EXAMPLES = "Wilson score at the effective number of answers of seeds and test set"
 
@@ -43,8 +44,9 @@ def share_interval(shares: Sequence[float], examples: float | None = None, level
         ValueError: no shares, or one outside [0, 1].
     """
     values = finite_values(shares, "shares")
-    if values.min() < 0.0 or values.max() > 1.0:
+    if values.min() < -ROUNDING or values.max() > 1.0 + ROUNDING:
         raise ValueError(f"shares lie between 0 and 1; there is {values.min() if values.min() < 0 else values.max()}")
+    values = values.clip(0.0, 1.0)
     n, mean = values.size, float(values.mean())
     if n == 1 and not examples:
         return Interval(mean, None, None, 1, level, NO_INTERVAL)
