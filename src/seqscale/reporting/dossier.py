@@ -7,7 +7,7 @@ import pandas as pd
 
 from seqscale.reporting.catalog import claim_figure
 from seqscale.reporting.claims import UNTESTED, wholes
-from seqscale.reporting.html import MISSING, Cell, esc, fold, number, table
+from seqscale.reporting.html import MISSING, Cell, data, esc, fold, number, plural, table
 from seqscale.reporting.scale import measured_at
 from seqscale.reporting.source import Tables, records
 from seqscale.reporting.style import Style
@@ -63,7 +63,7 @@ def _claim(
     return (
         f'<article class="dossier{" idle" if untested else ""}" id="{anchor(claim)}">'
         f'<h4><span class="claim">{esc(claim)}</span> {esc(first["title"] or "")}</h4>'
-        f"{fold(f'Evidence<span class=chips>{_chips(rows, style)}</span>', body)}</article>"
+        f"{fold(f'Evidence<span class=chips>{_chips(rows, style)}</span>', body, not untested)}</article>"
     )
 
 
@@ -103,7 +103,7 @@ def _basis(row: dict[str, Any]) -> str:
     if row["measured"] is None or row["measured"] != row["measured"]:
         return ""
     told = [f"asked for: {esc(row['expected'])}"] if row.get("expected") else []
-    told += [f"margin {number(row['margin'], 2)}"] if row["margin"] == row["margin"] else []
+    told += [f"margin {data(row['margin'], format(row['margin'], '.2g'))}"] if row["margin"] == row["margin"] else []
     told += [f"n = {number(row['n'], 1)}"] if row["n"] == row["n"] else []
     told += [esc(row["data"])] if row["data"] else []
     told += [f"tolerance: {esc(row['because'])}"] if row.get("because") else []
@@ -135,9 +135,10 @@ def _rerun(about: dict[str, Any]) -> str:
     if not about.get("command"):
         return '<p class="note">No configuration that is shipped runs this claim yet.</p>' if about else ""
     runs, benches = (int(about[k]) if about[k] == about[k] else 0 for k in ("runs", "benchmarks"))
-    what = f"This configuration does not run it; {about['configuration']} does"
+    what = f"this configuration does not run it; {about['configuration']} does"
     if runs + benches:
-        what = f"{runs} runs and {benches} benchmarks of this configuration"
+        counted = [plural(n, word) for n, word in ((runs, "run"), (benches, "benchmark")) if n]
+        what = f"{' and '.join(counted)} of this configuration"
     elif "--forcerun analyse" in about["command"]:
         what = "all analyses of this configuration"
     return f'<p class="note">Rerun just this ({esc(what)}):</p>{copyable(str(about["command"]))}'

@@ -123,9 +123,11 @@ def _plain(html: str) -> str:
     return "".join(out)
 
 
-def fold(words: str, html: str, kind: str = "fold") -> str:
-    """A part that stands open on wide screens and on paper; on a phone the page's script closes it at first."""
-    return f'<details class="{kind}" open><summary>{words}</summary>{html}</details>' if html else ""
+def fold(words: str, html: str, is_open: bool = True) -> str:
+    """A part that can be closed; one that stands open is closed at first on a phone, by the page's script."""
+    return (
+        f'<details class="fold"{" open" if is_open else ""}><summary>{words}</summary>{html}</details>' if html else ""
+    )
 
 
 def plural(count: int, noun: str, many: str = "") -> str:

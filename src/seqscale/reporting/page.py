@@ -112,7 +112,7 @@ class Page:
 
     def crossovers(self) -> Html:
         """Where Mamba overtakes attention."""
-        return Html(results.crossover_table(self.tables))
+        return Html(fold("All costs and models", results.crossover_table(self.tables)))
 
     def ahead_and_behind(self) -> Html:
         """Where Mamba is ahead and where it is behind."""

@@ -58,7 +58,8 @@ def measured(row: dict[str, Any]) -> str:
     text = figure(row["measured"], row["unit"])
     if row["ci_low"] == row["ci_low"]:
         kind = spread_words(row)
-        text += f' <span class="ci">[{number(row["ci_low"])}, {number(row["ci_high"])}]{kind and " " + kind}</span>'
+        ends = "" if kind == COUNTED else f"[{number(row['ci_low'])}, {number(row['ci_high'])}] "
+        text += f' <span class="ci">{ends}{kind}</span>'
     return f'<span class="measured">{text}</span>'
 
 
