@@ -6,6 +6,8 @@ list, a choice at the grid's edge, and verdicts of all four kinds. Nothing in it
 
 # ruff: noqa: E501 - one row of a made-up table is one line, whatever its length
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ import numpy as np
 import pandas as pd
 
 from seqscale.files import write_json, write_table
+from seqscale.reporting.style import STYLE_FILE
 
 TITLES = {
     "linear": "Linear", "mlp": "MLP", "attention": "Self-attention only", "transformer": "Transformer",
@@ -375,3 +378,14 @@ def build(root: Path) -> Path:
     write_json(root / "verdicts.json", verdicts().astype(object).where(verdicts().notna(), None).to_dict("records"))
     write_json(root / "config.json", resolved_config())
     return root
+
+
+def make_digest(root: Path, *arguments: str) -> None:
+    """Run the digest stage on a results folder by its own command line."""
+    script = STYLE_FILE.parents[1] / "src" / "digest.py"
+    command = [sys.executable, str(script), "--tables", str(root / "tables"), "--verdicts", str(root / "verdicts.csv"),
+               "--config", str(root / "config.json"), "--jobs", str(root / "jobs"),
+               "--checkpoints", str(root / "checkpoints"), "--out", str(root / "tables"),
+               *arguments]  # fmt: skip
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr

@@ -21,7 +21,7 @@ const tone = model => { const l = looks[model]; return l ? (dark.matches ? l.dar
 
 /* ---- numbers in words */
 const plain = v => v === 0 ? "0" : Math.abs(v) >= 1e-3 && Math.abs(v) < 1e6
-  ? String(+v.toPrecision(4)) : v.toExponential(3).replace("e+", "e");
+  ? String(+v.toPrecision(4)) : v.toExponential(3).replace(/\.?0+e/, "e").replace("e+", "e");
 const si = (v, unit) => {
   if (v === 0) return `0 ${unit}`;
   const [size, letter] = [[1e12, "T"], [1e9, "G"], [1e6, "M"], [1e3, "k"], [1, ""], [1e-3, "m"], [1e-6, "µ"], [1e-9, "n"]]
@@ -75,6 +75,8 @@ const ticksOf = (axis, [low, high], which) => {
   const every = Math.max(1, Math.round(decades / (few ? 4 : 7))), values = [];
   for (let power = Math.floor(Math.log10(low)) - 1; power <= Math.ceil(Math.log10(high)) + 1; power++)
     if (decades < (few ? 2 : 3.5) || power % every === 0) values.push(...digits.map(d => +(d * 10 ** power).toPrecision(3)));
+  if (values.filter(v => v >= low && v <= high).length < 2)  // too short a range for round numbers: its ends
+    values.splice(0, values.length, ...new Set([low, high].map(v => +v.toPrecision(4))));
   return {tickvals: values, ticktext: values.map(v => axis.unit || v >= 1e4 ? si(v, axis.unit) : plain(v))};
 };
 

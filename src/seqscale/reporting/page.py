@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -74,7 +75,7 @@ class Page:
         figures = [f"{f.name}.svg" for f in FIGURES if not (self.figures / f"{f.name}.svg").is_file()]
         return [*verdicts, *tables, *figures]
 
-    @property
+    @cached_property
     def charts(self) -> Charts:
         """The figures."""
         return Charts(self.tables, self.style, self.figures, self.captions)
