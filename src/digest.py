@@ -10,6 +10,7 @@ import pandas as pd
 import yaml
 
 from seqscale.claims import Claims, ClaimsError, load_claims
+from seqscale.claims.margins import CURVES
 from seqscale.claims.needs import needs
 from seqscale.config import ConfigError, Matrix, resolve
 from seqscale.files import read_json
@@ -41,6 +42,8 @@ def arguments() -> argparse.ArgumentParser:
                         help="the claims file (default: config/claims.yaml)")  # fmt: skip
     parser.add_argument("--jobs", type=Path, metavar="DIR", help="folder with time and memory of every job (optional)")
     parser.add_argument("--data", type=Path, metavar="DIR", help="folder with the prepared corpora (optional)")
+    parser.add_argument("--checkpoints", type=Path, metavar="DIR",
+                        help="folder with the tables of evaluated checkpoints (optional)")  # fmt: skip
     parser.add_argument("--compare", metavar="RUN", help="another run to stand beside this one: a results folder, "
                         "results/reference/NAME, or a report")  # fmt: skip
     parser.add_argument("--unread", type=Path, metavar="FILE", help="list of files that could not be read, a line each")
@@ -77,6 +80,7 @@ def _claims(path: Path, config: dict[str, object]) -> dict[str, pd.DataFrame]:
         "claim_table": claim_tables.claim_table(content, _rest(claims, config), own, others),
         "source_table": claim_tables.source_table(content),
         "published": published_table(content),
+        "margins": claim_tables.margin_table(content, CURVES),
     }
 
 
@@ -90,7 +94,7 @@ def main(argv: list[str] | None = None) -> int:
         default: Any = _summary(DEFAULT).get("config")
         unread = args.unread.read_text(encoding="utf-8").splitlines() if args.unread else []
         made = digest(tables, load_verdicts(args.verdicts), config, default=default,
-                      jobs=args.jobs, data=args.data, unread=unread, **told)  # fmt: skip
+                      jobs=args.jobs, data=args.data, checkpoints=args.checkpoints, unread=unread, **told)  # fmt: skip
         if args.compare:
             here = load_run(args.tables)
             here.more["verdicts"] = made["verdicts"]

@@ -65,7 +65,8 @@ def _report(results: Path, config: Path, other: str | None) -> int:
     unread = results / "tables" / "unread.txt"
     try:
         status = digest.main([*common, "--verdicts", verdicts, "--jobs", str(results / "jobs"), "--data",
-                              str(results / "data"), "--out", tables, "--unread", str(unread), *compared])  # fmt: skip
+                              str(results / "data"), "--checkpoints", str(results / "checkpoints"), "--out", tables,
+                              "--unread", str(unread), *compared])  # fmt: skip
     finally:
         unread.unlink(missing_ok=True)
     status = status or figures.main([*common, "--out", str(results / "figures")])

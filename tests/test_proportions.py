@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats as distributions
 
-from seqscale.stats.proportions import accuracy_interval, crossed_interval, wilson_interval
+from seqscale.stats.proportions import accuracy_interval, crossed_interval, share_interval, wilson_interval
 
 
 @pytest.mark.parametrize(("hits", "count"), [(0, 5), (3, 5), (5, 5), (80, 100), (2300, 2762)])
@@ -41,6 +41,37 @@ def test_accuracy_over_seeds_holds_the_truth_for_new_seeds_and_new_tests() -> No
 def test_one_seed_has_the_interval_of_the_test_set() -> None:
     one, wilson = accuracy_interval([0.75], 80), wilson_interval(60, 80)
     assert (one.low, one.high) == (pytest.approx(wilson.low), pytest.approx(wilson.high))
+
+
+@pytest.mark.parametrize("examples", [None, 3072])
+@pytest.mark.parametrize("shares", [[0.999, 1.0, 0.95], [0.0, 0.02, 0.001], [1.0, 1.0, 0.0], [0.5, 0.51, 0.49]])
+def test_no_interval_of_a_share_leaves_the_possible(shares: list[float], examples: int | None) -> None:
+    found = share_interval(shares, examples)
+    assert found.low is not None
+    assert found.high is not None
+    assert 0.0 < found.low <= found.estimate <= found.high < 1.0 or set(shares) == {0.0, 1.0}
+    assert 0.0 <= found.low < found.high <= 1.0
+    middling = share_interval([0.5, 0.51, 0.49])
+    assert middling.high == pytest.approx(0.5 + 4.303 * 0.01 / np.sqrt(3), abs=0.001)  # in the middle it is Student's t
+
+
+def test_shares_over_seeds_hold_the_truth_near_the_end() -> None:
+    """Five seeds around 0.97, beta distributed; what is cut off at 1 would hold it less often."""
+    draw = np.random.default_rng(3)
+    held = sum(
+        (found := share_interval(draw.beta(0.97 * 60, 0.03 * 60, 5).tolist())).low <= 0.97 <= found.high  # type: ignore[operator]
+        for _ in range(400)
+    )
+    assert held >= 0.92 * 400
+
+
+def test_shares_at_the_very_end() -> None:
+    assert share_interval([1.0, 1.0, 1.0]).low == 1.0  # nothing is known of the test set
+    whole = share_interval([1.0, 1.0, 1.0], 100)
+    assert (whole.low, whole.high) == (pytest.approx(wilson_interval(100, 100).low), 1.0)
+    assert share_interval([0.9]).low is None
+    with pytest.raises(ValueError, match="between 0 and 1"):
+        share_interval([0.9, 1.2])
 
 
 def test_crossed_holds_the_truth_for_new_seeds_and_new_templates() -> None:

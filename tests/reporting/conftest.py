@@ -1,7 +1,5 @@
 """A made-up results folder, its figures and its report, each built once for all tests here."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import made_up_results
@@ -12,7 +10,7 @@ from seqscale.reporting.catalog import claim_figure
 from seqscale.reporting.figures import draw_all
 from seqscale.reporting.publish import publish
 from seqscale.reporting.source import Tables, load_tables
-from seqscale.reporting.style import STYLE_FILE, Style, load_style
+from seqscale.reporting.style import Style, load_style
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -24,18 +22,8 @@ def pytest_configure(config: pytest.Config) -> None:
 def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder with tables, verdicts and the resolved configuration."""
     root = made_up_results.build(tmp_path_factory.mktemp("results"))
-    make_digest(root)
+    made_up_results.make_digest(root)
     return root
-
-
-def make_digest(root: Path, *arguments: str) -> None:
-    """Run the digest stage on a results folder by its own command line."""
-    script = STYLE_FILE.parents[1] / "src" / "digest.py"
-    command = [sys.executable, str(script), "--tables", str(root / "tables"), "--verdicts", str(root / "verdicts.csv"),
-               "--config", str(root / "config.json"), "--jobs", str(root / "jobs"), "--out", str(root / "tables"),
-               *arguments]  # fmt: skip
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, done.stderr
 
 
 @pytest.fixture(scope="session")

@@ -16,7 +16,7 @@ def extrapolation() -> pd.DataFrame:
                     rows.append({**row, **gone, "loss": None, "answers": None, "accuracy": None})
                 else:
                     fade = min(1.0, 256 / length) if model == "lstm" else 1.0
-                    rows.append({**row, "accuracy": share * fade - 0.005 * seed})
+                    rows.append({**row, "accuracy": max(0.0, share * fade - 0.005 * seed)})
     return pd.DataFrame(rows)
 
 

@@ -6,6 +6,8 @@ list, a choice at the grid's edge, and verdicts of all four kinds. Nothing in it
 
 # ruff: noqa: E501 - one row of a made-up table is one line, whatever its length
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ import numpy as np
 import pandas as pd
 
 from seqscale.files import write_json, write_table
+from seqscale.reporting.style import STYLE_FILE
 
 TITLES = {
     "linear": "Linear", "mlp": "MLP", "attention": "Self-attention only", "transformer": "Transformer",
@@ -87,7 +90,7 @@ def _runs(rng: np.random.Generator) -> tuple[pd.DataFrame, pd.DataFrame]:
                     "valid_accuracy": None, "perplexity": None if diverged else float(np.exp(loss)),
                     "bits_per_character": loss / np.log(2) if text and not diverged else None,
                     "lr": 0.01 if model == "mamba" else 0.003, "lr_at_edge": model == "mamba", "params_ratio": ratio,
-                    "matched": abs(ratio - 1) <= 0.05, "steps": 300, "status": "diverged" if diverged else "ok",
+                    "matched": abs(ratio - 1) <= 0.05, "steps": 300, "context": 128, "batch": 16, "status": "diverged" if diverged else "ok",
                     "reason": "loss is NaN at step 151" if diverged else "", "peak_memory_bytes": None, "device": "cpu",
                     "config_digest": f"{experiment}-{model}"[:12], "git_commit": "0123456789abcdef",
                 })  # fmt: skip
@@ -269,6 +272,55 @@ def _counterfactuals() -> pd.DataFrame:
     )
 
 
+def checkpoint(root: Path) -> None:
+    """Two evaluated checkpoints, as src/checkpoint.py writes them."""
+    root.mkdir(parents=True)
+    for name, params, loss in (("mamba_small", 129_135_360, 2.875), ("pythia_small", 162_322_944, 3.125)):
+        about = {
+            "checkpoint": name,
+            "path": f"weights/{name}",
+            "mixer": name.split("_")[0],
+            "d_model": 768,
+            "n_layers": 24,
+            "params": params,
+            "params_nonembedding": params - 38_615_040,
+            "device": "cpu",
+            "git_commit": "0" * 40,
+        }
+        rows = [
+            {
+                **about,
+                "task": "text",
+                "dataset": "pydoc_topics",
+                "length": length,
+                "quantity": q,
+                "value": value,
+                "unit": unit,
+                "count": 65_536,
+            }
+            for length in (128, 512)
+            for q, value, unit in (
+                ("loss", loss + 8 / length, "nats per token"),
+                ("perplexity", float(np.exp(loss + 8 / length)), ""),
+                ("bits_per_byte", loss / 3, "bits"),
+                ("accuracy", 0.4375, "share"),
+            )
+        ]
+        rows += [
+            {
+                **about,
+                "task": "induction",
+                "dataset": None,
+                "length": 64,
+                "quantity": "accuracy",
+                "value": 0.953125,
+                "unit": "share",
+                "count": 1_984,
+            }
+        ]
+        pd.DataFrame(rows).to_csv(root / f"{name}.csv", index=False)
+
+
 def build(root: Path) -> Path:
     """Write ``tables/``, ``verdicts.csv``, ``verdicts.json`` and ``config.json`` below `root`; returns `root`."""
     rng = np.random.default_rng(7)
@@ -321,7 +373,19 @@ def build(root: Path) -> Path:
               "analyses": made_up_analyses.analyses(), **made_up_sweeps.frontier_tables()}  # fmt: skip
     for name, frame in frames.items():
         write_table(root / "tables" / name, frame)
+    checkpoint(root / "checkpoints")
     verdicts().to_csv(root / "verdicts.csv", index=False)
     write_json(root / "verdicts.json", verdicts().astype(object).where(verdicts().notna(), None).to_dict("records"))
     write_json(root / "config.json", resolved_config())
     return root
+
+
+def make_digest(root: Path, *arguments: str) -> None:
+    """Run the digest stage on a results folder by its own command line."""
+    script = STYLE_FILE.parents[1] / "src" / "digest.py"
+    command = [sys.executable, str(script), "--tables", str(root / "tables"), "--verdicts", str(root / "verdicts.csv"),
+               "--config", str(root / "config.json"), "--jobs", str(root / "jobs"),
+               "--checkpoints", str(root / "checkpoints"), "--out", str(root / "tables"),
+               *arguments]  # fmt: skip
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr

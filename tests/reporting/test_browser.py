@@ -191,6 +191,56 @@ def test_the_page_never_scrolls_sideways(width: int, scheme: str, browser: Any, 
         assert seen.complaints == []
 
 
+@pytest.mark.parametrize(("width", "height"), [(1600, 1000), (390, 844)])
+def test_what_held_is_on_the_first_screen(width: int, height: int, browser: Any, report: Path) -> None:
+    with opened(browser, report, width) as seen:
+        seen.page.set_viewport_size({"width": width, "height": height})
+        low = seen.page.evaluate(
+            "[...document.querySelectorAll('.tiles > li')].slice(0, 2).map(li => [li.querySelector('em').textContent,"
+            "li.querySelectorAll('a').length, li.getBoundingClientRect().bottom])"
+        )
+        assert [kind for kind, _, _ in low] == ["reproduced", "not reproduced"]
+        assert all(links >= 1 and bottom <= height for _, links, bottom in low), low
+
+
+def test_a_phone_folds_what_is_long_and_a_link_opens_it(browser: Any, report: Path) -> None:
+    with opened(browser, report, 390) as seen:
+        closed = "document.querySelectorAll('details.fold:not([open])').length"
+        assert seen.page.evaluate(closed) == seen.page.locator("details.fold").count() > 10
+        assert seen.page.locator("#claim-000\\.loss .judgements").is_hidden()
+        assert seen.page.locator("#claim-000\\.loss .chips .chip").first.is_visible()
+        seen.page.evaluate("location.hash = '#claim-000.loss'")
+        seen.page.wait_for_function("document.querySelector('#claim-000\\\\.loss details.fold').open")
+        assert seen.page.locator("#claim-000\\.loss .judgements").is_visible()
+        shown = seen.page.locator(".shown").inner_text()
+        assert not shown.startswith(
+            f"{seen.page.locator('#board tbody tr').count()} of"
+        )  # not tested ones are filtered
+    with opened(browser, report, 1600) as seen:
+        assert (
+            seen.page.evaluate("document.querySelectorAll('.dossier:not(.idle) > details.fold:not([open])').length")
+            == 0
+        )
+
+
+TOUCHING = """() => [...document.querySelectorAll('.js-plotly-plot')].filter(plot => {
+  const boxes = [...plot.querySelectorAll('.xaxislayer-above .xtick text')].map(e => e.getBoundingClientRect())
+    .filter(r => r.width).sort((a, b) => a.left - b.left);
+  return boxes.some((r, i) => i && r.left < boxes[i - 1].right && Math.abs(r.top - boxes[i - 1].top) < 4);
+}).map(plot => plot.closest('figure').id)"""
+BARE = """() => [...document.querySelectorAll('.js-plotly-plot')].filter(plot =>
+  !plot.querySelector('.xtick text') || !plot.querySelector('.ytick text')).map(plot => plot.closest('figure').id)"""
+
+
+@pytest.mark.parametrize("width", [390, 1600])
+def test_ticks_are_there_and_do_not_touch(width: int, browser: Any, report: Path) -> None:
+    with opened(browser, report, width) as seen:
+        seen.page.evaluate("document.querySelectorAll('details.fold').forEach(d => { d.open = true })")
+        seen.page.evaluate("drawAllFigures()")
+        assert seen.page.evaluate(TOUCHING) == []
+        assert seen.page.evaluate(BARE) == []
+
+
 def test_on_a_dark_screen_page_and_figures_are_dark(browser: Any, report: Path) -> None:
     with opened(browser, report, scheme="dark") as seen:
         paper = seen.page.evaluate("getComputedStyle(document.body).backgroundColor")

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 from matplotlib.image import imread
 
-from seqscale.reporting import catalog, svg, tidy
+from seqscale.reporting import canvas, catalog, svg, tidy
 from seqscale.reporting.canvas import spread
 from seqscale.reporting.chart import Dots, as_spec
 from seqscale.reporting.draw import figure_of
@@ -277,3 +277,14 @@ def test_both_hands_draw_the_same_panels(name: str, tables: Tables, style: Style
     assert len(figure_of(chart, style).axes) == max(1, len(chart.panels))
     for panel in spec["panels"]:
         assert panel["series"] if panel["kind"] == "lines" else panel["rows"]
+
+
+@pytest.mark.parametrize(
+    ("low", "high"), [(1150, 1950), (143.3, 144.6), (0.012, 1.1), (1e-9, 1e3), (0.9, 9.5), (1e-5, 3e2), (7.0, 7.7)]
+)
+def test_a_logarithmic_axis_has_a_handful_of_round_ticks(low: float, high: float) -> None:
+    for most in (6, 9):
+        ticks = canvas.log_ticks(low, high, most)
+        assert 2 <= len(ticks) <= most, ticks
+        assert all(low <= t <= high for t in ticks)
+        assert ticks == sorted(ticks)

@@ -114,7 +114,7 @@ def test_every_claim_stands_on_the_board(html: str) -> None:
 def test_the_summary_counts_what_the_table_holds(html: str) -> None:
     table = load_verdicts_of(made_up_results.verdicts())
     for kind, count in counts(table).items():
-        assert f"<strong>{count}</strong> {kind}</li>" in html
+        assert f"<strong>{count}</strong> <em>{kind}</em>" in html
     assert sum(counts(table).values()) == len(wholes(table))
     for source in table["source"].unique():
         assert f"<li><strong>{escape(source)}.</strong> " in html
@@ -249,13 +249,12 @@ def test_text_from_tables_is_escaped(html: str) -> None:
 
 def test_every_figure_is_there_with_its_numbers(html: str, figures: Path) -> None:
     for figure in catalog.FIGURES:
+        if f'<li id="{figure.name}"><strong>{figure.title}</strong>' in html:  # in the list of what has no data
+            assert figure.name in ("crossovers", "sensitivity", "loss_frontier"), "the made-up results have all else"
+            continue
         start = html.index(f'<figure class="chart" id="{figure.name}"')
         part = html[start : html.index("</figure>", start)]
         assert f"<h4>{figure.title}</h4>" in part
-        if "Nothing to draw" in part:
-            known = ("crossovers", "sensitivity", "loss_frontier", "mfu", "roofline")
-            assert figure.name in known, "the made-up results have all else"
-            continue
         found = re.search(r'class="spec">(.*?)</script>', part, re.DOTALL)
         assert found
         spec = json.loads(found.group(1))

@@ -10,6 +10,7 @@ rule digest:
         verdicts="results/verdicts.csv",
         config="results/config.json",
         claims=CLAIMS,
+        checkpoints=checkpoint_files(),
     output:
         expand("results/tables/{name}.{kind}", name=DIGESTS, kind=("csv", "parquet")),
     log:
@@ -22,7 +23,7 @@ rule digest:
         code=code("digest.py"),
     shell:
         "python {params.script} --tables results/tables --verdicts {input.verdicts} --config {input.config} "
-        "--claims {input.claims} --jobs results/jobs --data results/data {params.compare:q} --out results/tables > {log} 2>&1"
+        "--claims {input.claims} --jobs results/jobs --data results/data --checkpoints results/checkpoints {params.compare:q} --out results/tables > {log} 2>&1"
 
 
 # README's pictures, from the committed tables of the reference run: `make readme` remakes them.

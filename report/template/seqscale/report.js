@@ -13,6 +13,7 @@ const make = (tag, attributes = {}, ...inside) => {
   return element;
 };
 const dark = matchMedia("screen and (prefers-color-scheme: dark)");
+const phone = matchMedia("screen and (max-width: 46rem)");
 const touch = matchMedia("(pointer: coarse)");
 const looks = JSON.parse($("#looks")?.textContent || "{}");
 const colour = name => getComputedStyle(document.documentElement).getPropertyValue("--" + name).trim();
@@ -20,7 +21,7 @@ const tone = model => { const l = looks[model]; return l ? (dark.matches ? l.dar
 
 /* ---- numbers in words */
 const plain = v => v === 0 ? "0" : Math.abs(v) >= 1e-3 && Math.abs(v) < 1e6
-  ? String(+v.toPrecision(4)) : v.toExponential(3).replace("e+", "e");
+  ? String(+v.toPrecision(4)) : v.toExponential(3).replace(/\.?0+e/, "e").replace("e+", "e");
 const si = (v, unit) => {
   if (v === 0) return `0 ${unit}`;
   const [size, letter] = [[1e12, "T"], [1e9, "G"], [1e6, "M"], [1e3, "k"], [1, ""], [1e-3, "m"], [1e-6, "µ"], [1e-9, "n"]]
@@ -46,30 +47,36 @@ const library = () => plotly ||= unpack();
 
 /* ---- one panel of a figure in Plotly's words */
 const ranges = values => [Math.min(...values), Math.max(...values)];
-const axisOf = (axis, log, values) => {
-  const base = {title: {text: axis.label, font: {size: 12}}, type: log ? "log" : "linear", automargin: true,
+const axisOf = (axis, log, values, which) => {
+  const base = {title: {text: phone.matches && which === "x" && axis.label.length > 34 ? wrap(axis.label) : axis.label, font: {size: 12}}, type: log ? "log" : "linear", automargin: true,
     gridcolor: colour("faint"), zeroline: false, linecolor: colour("muted"), showline: true, ticks: "outside",
     ticklen: 4, tickcolor: colour("muted"), tickfont: {size: 11}};
   if (axis.share) return {...base, tickformat: ".0%"};
-  if (log && (axis.lengths || new Set(values).size <= 4)) {
+  // Ticks at the values themselves: lengths, and handfuls of round numbers such as a grid of learning rates.
+  const round = new Set(values).size <= 4 && values.every(v => +v.toPrecision(2) === v);
+  if (log && (axis.lengths || round)) {
     const all = [...new Set(values)].sort((a, b) => a - b), [low, high] = ranges(all);
     const kept = all.filter((v, i) => i === 0 || Math.log(v / all[0]) / (Math.log(high / low) || 1) > 0)
       .reduce((k, v) => !k.length || Math.log(v / k[k.length - 1]) / (Math.log(high / low) || 1) > (innerWidth < 600 ? 0.17 : 0.09) ? [...k, v] : k, []);
     const text = v => v >= 1e4 && v % 1024 === 0 ? `${v / 1024}Ki` : String(v);
     return {...base, tickvals: kept, ticktext: kept.map(text)};
   }
-  if (log) return {...base, ...ticksOf(axis, ranges(values.filter(v => v > 0)))};
+  if (log) return {...base, ...ticksOf(axis, ranges(values.filter(v => v > 0)), which)};
   if (axis.unit) return {...base, tickformat: "~s", ticksuffix: axis.unit, nticks: 8};
   return {...base, tickformat: values.some(v => Math.abs(v) >= 1e4) ? "~s" : "", nticks: 8};
 };
 // Ticks of a logarithmic axis over [low, high]: about four to eight, at round numbers.
-const ticksOf = (axis, [low, high]) => {
+const ticksOf = (axis, [low, high], which) => {
   const decades = Math.log10(high / low);
-  const digits = decades < 0.15 ? Array.from({length: 91}, (_, i) => 1 + i / 10) : decades < 0.5 ? [1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8]
+  const few = phone.matches && which === "x";  // labels side by side need room
+  const digits = few ? (decades < 0.3 ? [1, 1.2, 1.5, 2, 3, 5, 7] : decades < 1 ? [1, 2, 5] : decades < 2 ? [1, 3] : [1])
+    : decades < 0.15 ? Array.from({length: 91}, (_, i) => 1 + i / 10) : decades < 0.5 ? [1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8]
     : decades < 1.2 ? [1, 2, 3, 5, 7] : decades < 2.5 ? [1, 2, 5] : decades < 3.5 ? [1, 3] : [1];
-  const every = Math.max(1, Math.round(decades / 7)), values = [];
+  const every = Math.max(1, Math.round(decades / (few ? 4 : 7))), values = [];
   for (let power = Math.floor(Math.log10(low)) - 1; power <= Math.ceil(Math.log10(high)) + 1; power++)
-    if (decades < 3.5 || power % every === 0) values.push(...digits.map(d => +(d * 10 ** power).toPrecision(3)));
+    if (decades < (few ? 2 : 3.5) || power % every === 0) values.push(...digits.map(d => +(d * 10 ** power).toPrecision(3)));
+  if (values.filter(v => v >= low && v <= high).length < 2)  // too short a range for round numbers: its ends
+    values.splice(0, values.length, ...new Set([low, high].map(v => +v.toPrecision(4))));
   return {tickvals: values, ticktext: values.map(v => axis.unit || v >= 1e4 ? si(v, axis.unit) : plain(v))};
 };
 
@@ -80,7 +87,7 @@ const lines = (panel, log) => {
     xs.push(...s.x.filter(v => v != null));
     if (!panel.clip || !s.faint) ys.push(...s.y.filter(v => v != null));
     const between = i => s.lo && s.lo[i] != null && s.hi[i] != null
-      ? ` [${shown(s.lo[i], panel.y)}, ${shown(s.hi[i], panel.y)}]` : "";
+      ? ` [${shown(s.lo[i], panel.y)}, ${shown(s.hi[i], panel.y)}]${s.w ? ` (${safe(s.w)})` : ""}` : "";
     const hover = s.x.map((x, i) => `<b>${safe(s.k)}</b><br>${shown(x, panel.x)} → ${shown(s.y[i], panel.y)}${between(i)}`
       + (s.ring?.[i] ? "<br>chosen" : "") + (panel.slopes && s.n !== s.k && !s.published ? `<br>exponent${safe(s.n.slice(s.k.length))}` : ""));
     const group = {meta: s.m + "|" + (looks[s.m] && !s.m.startsWith("@") ? looks[s.m].title : s.k)};
@@ -116,12 +123,12 @@ const lines = (panel, log) => {
         line: {color: colour("faint"), width: 1.5}});
     }
   }
-  const y = axisOf(panel.y, log.y, ys);
+  const y = axisOf(panel.y, log.y, ys, "y");
   if (panel.clip && ys.length) {
     const [low, high] = ranges(log.y ? ys.map(Math.log10) : ys), margin = 0.06 * (high - low) || 0.1;
     y.range = [low - margin, high + margin];
   }
-  return {traces, layout: {xaxis: axisOf(panel.x, log.x, xs), yaxis: y, height: 360,
+  return {traces, layout: {xaxis: axisOf(panel.x, log.x, xs, "x"), yaxis: y, height: 360,
     yaxis2: {overlaying: "y", range: [0, 1], visible: false, fixedrange: true}}};
 };
 
@@ -132,7 +139,7 @@ const dots = (panel, log) => {
     const c = tone(r.m), look = looks[r.m] || {symbol: "circle"};
     values.push(...[r.v, r.lo, r.hi, r.p, ...r.s, ...(r.r || [])].filter(v => v != null));
     const told = [`<b>${safe(r.n)}</b>`, r.v == null ? "not measured" : `measured ${shown(r.v, panel.x)}`
-      + (r.lo == null ? "" : ` [${shown(r.lo, panel.x)}, ${shown(r.hi, panel.x)}]`)];
+      + (r.lo == null ? "" : ` [${shown(r.lo, panel.x)}, ${shown(r.hi, panel.x)}]${r.w ? ` (${safe(r.w)})` : ""}`)];
     if (r.p != null) told.push(`published ${shown(r.p, panel.x)}`);
     if (r.t) told.push(safe(r.t));
     const group = {meta: r.m + "|" + (looks[r.m] && !r.m.startsWith("@") ? looks[r.m].title : r.n)};
@@ -163,7 +170,7 @@ const dots = (panel, log) => {
   });
   for (const guide of panel.guides) shapes.push({type: "line", layer: "below", x0: guide, x1: guide, yref: "paper", y0: 0,
     y1: 1, line: {color: colour("muted"), width: 1}});
-  const x = axisOf(panel.x, log.x, values);
+  const x = axisOf(panel.x, log.x, values, "x");
   if (view) x.range = view;
   return {traces, layout: {shapes, xaxis: x, xaxis2: {overlaying: "x", range: [0, 1], visible: false, fixedrange: true},
     yaxis: {tickvals: panel.rows.map((_, i) => i), ticktext: panel.rows.map(r => wrap(safe(r.n))), automargin: true,
@@ -262,7 +269,7 @@ class Figure {
         for (const which of ["x", "y"]) {
           const axis = panel[which], at = [0, 1].map(k => change[`${which}axis.range[${k}]`]);
           if (axis && this.log[i][which] && !axis.lengths && at[0] != null) {
-            const {tickvals, ticktext} = ticksOf(axis, at.map(v => 10 ** v));
+            const {tickvals, ticktext} = ticksOf(axis, at.map(v => 10 ** v), which);
             Plotly.relayout(box, {[`${which}axis.tickvals`]: tickvals, [`${which}axis.ticktext`]: ticktext});
           }
         }
@@ -333,6 +340,9 @@ const marker = model => {
   return box;
 };
 
+/* ---- a phone: what is long is folded away at first; links into it open it again */
+if (phone.matches) $$("details.fold").forEach(d => { d.open = false; });
+
 /* ---- draw what comes near, one after the other */
 let queue = Promise.resolve();
 const near = new IntersectionObserver(seen => {
@@ -397,6 +407,9 @@ if (board) {
     filter();
   });
   form.hidden = false;
+  if (phone.matches) $$("[data-verdict]", form).forEach(button => {  // on a phone, first what was tested
+    button.setAttribute("aria-pressed", String(button.dataset.verdict !== "not tested"));
+  });
   filter();
 }
 
@@ -416,6 +429,8 @@ $$(".copy").forEach(button => {
 const reveal = () => {
   const target = location.hash && document.getElementById(decodeURIComponent(location.hash.slice(1)));
   for (let e = target; e; e = e.parentElement) if (e.tagName === "DETAILS") e.open = true;
+  const own = target && target.matches(".dossier") && $(":scope > details.fold", target);
+  if (own) own.open = true;
   if (target) target.scrollIntoView();
 };
 addEventListener("hashchange", reveal);

@@ -33,12 +33,13 @@ SIGNATURES: dict[str, Signature] = {
     "order": Signature(("runs",), ("column", "models")),
     "difference_at": Signature(("history",), ("column", "x", "of", "minus")),
     "value_at": Signature(CURVES, ("length",), ("scale",)),
-    "ratio_at": Signature(CURVES, ("length", "of", "over")),
-    "order_at": Signature(CURVES, ("length", "models")),
+    "ratio_at": Signature(CURVES, ("of", "over"), ("length", *LENGTHS, "needs_params")),
+    "order_at": Signature(CURVES, ("models",), ("length", *LENGTHS)),
     "growth": Signature(CURVES, (), LENGTHS),
     "exponent": Signature(CURVES, (), (*LENGTHS, "upper", "reach")),
 }
 OPTIONS = {o for s in SIGNATURES.values() for o in (*s.needs, *s.allows)}
+AT_LENGTHS = ("ratio_at", "order_at")  # at one length, or over the lengths of a range
 SPECIAL_LENGTHS = ("longest", "shortest")
 
 
@@ -65,6 +66,8 @@ def check_trial(test: dict[str, Any]) -> list[str]:
         if option not in (*signature.needs, *signature.allows):
             allowed = (*signature.needs, *signature.allows)
             wrong.append(f"measure {measure!r} has no option `{option}`. It has: {', '.join(allowed)}.")
+    if measure in AT_LENGTHS and ("length" in test) == any(key in test for key in LENGTHS):
+        wrong.append(f"measure {measure!r} needs either `length` or a range of them, `{'` and `'.join(LENGTHS)}`.")
     table = test["select"].get("table")
     if table not in signature.tables:
         wrong.append(f"select.table is {table!r}; measure {measure!r} reads {' or '.join(signature.tables)}.")

@@ -6,6 +6,7 @@ their number in the row of a whole, and empty in a row that was measured. A part
 in the claims file) is listed but does not keep the others from bearing the verdict on the whole.
 """
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from seqscale.claims.predicate import (
     VERDICTS,
     Region,
     combine,
+    number,
     verdict,
 )
 from seqscale.claims.select import Notes, Tables, Untestable, as_text
@@ -32,7 +34,7 @@ LARGEST_FIXED_SHARE = 0.2  # of the time at the longest length; above it an expo
 COLUMNS = (
     *("claim", "protocol", "published", "measured", "ci_low", "ci_high", "unit", "verdict", "reason"),  # DESIGN.md
     *("part", "source", "title", "data", "n", "evidence"),
-    *("expected", "method", "because", "parts"),
+    *("expected", "method", "because", "parts", "margin"),
 )
 
 
@@ -100,11 +102,22 @@ def decide(region: Region, found: Measurement) -> tuple[str, str]:
         why = f"{asked}, and the interval lies wholly outside"
     elif found.low is None:
         return result, f"{asked}, and one seed has no interval to hold against that"
+    elif near := _too_near(region, found):
+        why = f"{asked}; {near}"
     else:
         why = f"{asked}, and the interval straddles the line"
     if found.notes.doubts:
         return INCONCLUSIVE, f"{why}; yet {'; '.join(found.notes.doubts)}"
     return result, why
+
+
+def _too_near(region: Region, found: Measurement) -> str:
+    """Why an interval on one side of the line decides nothing: it is closer to it than the margin."""
+    plain, _ = decide(replace(region, margin=0.0), replace(found, notes=Notes())) if region.margin else ("", "")
+    side = {REPRODUCED: "there", NOT_REPRODUCED: "outside"}.get(plain)
+    if side is None:
+        return ""
+    return f"the interval lies {side}, but closer to the line than {number(region.margin)}, the least that matters"
 
 
 def _past(region: Region, found: Measurement) -> bool:
@@ -151,6 +164,7 @@ def _row(claim: Claim, source: str, trial: Trial, tables: Tables) -> dict[str, A
         "verdict": NOT_TESTED,
         "because": trial.because,
         "expected": "" if trial.untested else str(trial.region),
+        "margin": trial.region.margin or None,
     }
     if trial.untested:
         return row | {"reason": _sentence(trial.untested)}
@@ -229,6 +243,7 @@ def write_verdicts(folder: str | Path, rows: list[dict[str, Any]], claims: Claim
             "sources": claims.sources,
             "published": {claim.id: claim.published for claim in claims.claims if claim.published is not None},
             "anchors": list(claims.anchors),
+            "margins": dict(claims.margins),
         },
     )
 

@@ -1,8 +1,8 @@
 """Reading config/claims.yaml: every mistake is told with its line, what is allowed and the nearest right spelling."""
 
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ import jsonschema
 import yaml
 
 from seqscale.claims.check import check_trial, nearest, region_of
+from seqscale.claims.margins import KNOWN, margin_of
 from seqscale.claims.predicate import Region
 
 Place = tuple[str | int, ...]
@@ -63,6 +64,7 @@ class Claims:
     sources: dict[str, dict[str, str]]
     claims: tuple[Claim, ...]
     anchors: tuple[dict[str, Any], ...]
+    margins: Mapping[str, float]
 
 
 def load_claims(path: str | Path, schema: str | Path) -> Claims:
@@ -91,8 +93,12 @@ def load_claims(path: str | Path, schema: str | Path) -> Claims:
     if problems:
         raise ClaimsError(problems)
     claims: list[Claim] = []
+    margins = content.get("margins", {})
+    for name in margins:
+        if name not in KNOWN:
+            problems.append(f"{path}, line {lines['margins', name]}, margins: unknown {name!r}. {nearest(name, KNOWN)}")
     for index, entry in enumerate(content["claims"]):
-        claims.append(_claim(path, entry, index, content["sources"], lines, problems))
+        claims.append(_claim(path, entry, index, content, lines, problems))
     seen: dict[str, int] = {}
     for index, claim in enumerate(claims):
         if claim.id in seen:
@@ -100,7 +106,7 @@ def load_claims(path: str | Path, schema: str | Path) -> Claims:
         seen[claim.id] = index
     if problems:
         raise ClaimsError(problems)
-    return Claims(content["sources"], tuple(claims), tuple(content.get("anchors", ())))
+    return Claims(content["sources"], tuple(claims), tuple(content.get("anchors", ())), margins)
 
 
 def _walk(node: yaml.Node, place: Place, lines: dict[Place, int]) -> Iterator[tuple[int, str]]:
@@ -160,9 +166,10 @@ def _in_words(path: Path, error: jsonschema.ValidationError, lines: dict[Place, 
 
 
 def _claim(
-    path: Path, entry: dict[str, Any], index: int, sources: dict[str, Any], lines: dict[Place, int], problems: list[str]
+    path: Path, entry: dict[str, Any], index: int, content: dict[str, Any], lines: dict[Place, int], problems: list[str]
 ) -> Claim:
     """One claim with its parts written out; what is wrong goes to `problems`."""
+    sources = content["sources"]
     place: Place = ("claims", index)
     source = entry["id"].split(".")[0]
     if source not in sources:
@@ -183,7 +190,7 @@ def _claim(
         if "part" in test and "parts" in test:
             problems.append(f"{path}, line {line}, claim {entry['id']}: give `part` or `parts`, not both.")
         for part in test.get("parts", [test.get("part", "")]):
-            trial, wrong = _trial(entry, _fill(test, str(part)), str(part), line)
+            trial, wrong = _trial(entry, _fill(test, str(part)), str(part), line, content.get("margins", {}))
             problems += [f"{path}, line {line}, claim {entry['id']}{f' ({part})' if part else ''}: {w}" for w in wrong]
             trials.append(trial)
     for protocol in ("published", "fair"):
@@ -218,13 +225,16 @@ def _fill(value: Any, part: str) -> Any:
     return value.replace("{part}", part) if isinstance(value, str) else value
 
 
-def _trial(entry: dict[str, Any], test: dict[str, Any], part: str, line: int) -> tuple[Trial, list[str]]:
+def _trial(
+    entry: dict[str, Any], test: dict[str, Any], part: str, line: int, margins: Mapping[str, float]
+) -> tuple[Trial, list[str]]:
     """One trial and what is wrong with it."""
     wrong = check_trial(test)
     region, value, trouble = region_of(test.get("expect", {}), entry.get("published"))
+    region = replace(region, margin=margin_of(test, region, margins))
     if "untested" not in test:
         wrong += trouble
-    fixed = ("protocol", "part", "parts", "published", "unit", "corpus", "untested", "because", "caveat")
+    fixed = ("protocol", "part", "parts", "published", "unit", "corpus", "untested", "because", "caveat", "margin")
     options = {k: v for k, v in test.items() if k not in (*fixed, "select", "measure", "expect")}
     if isinstance(options.get("length"), str) and options["length"].isdigit():
         options["length"] = int(options["length"])

@@ -1,10 +1,12 @@
-"""The one rule behind every verdict: an interval against a region.
+"""The one rule behind every verdict: an interval against a region, and a margin around the region's line.
 
-    interval wholly inside the region      reproduced
-    interval and region share no point     not reproduced
-    otherwise                              inconclusive (the interval straddles the line)
+    interval wholly inside the region, by more than the margin      reproduced
+    interval wholly outside it, by more than the margin             not reproduced
+    otherwise      inconclusive: the interval straddles the line, or lies closer to it than the margin
 
-A claim that has no interval (one seed) is inconclusive: a point proves nothing about other seeds.
+The margin is the least distance that matters in practice (see `margins`); it keeps a verdict from hanging on a hair. A
+region around a published figure already says by its tolerance what counts as the same, so there the margin is asked of
+a refutation alone. A claim that has no interval (one seed) is inconclusive: a point proves nothing about other seeds.
 """
 
 import math
@@ -24,19 +26,32 @@ def number(value: float) -> str:
 
 @dataclass(frozen=True)
 class Region:
-    """What a claim asks for: low < value < high where `strict`, else low <= value <= high. Infinite ends are open."""
+    """What a claim asks for: low < value < high where `strict`, else low <= value <= high. Infinite ends are open.
+
+    `margin` (in the unit): an interval that is closer to an end decides nothing.
+    """
 
     low: float = -math.inf
     high: float = math.inf
     strict: bool = False
+    margin: float = 0.0
+
+    @property
+    def line(self) -> float:
+        """The size of the number that the claim turns on: the middle, or the one end where the other is open."""
+        ends = [abs(end) for end in (self.low, self.high) if math.isfinite(end)]
+        return sum(ends) / len(ends) if ends else 0.0
 
     def contains(self, low: float, high: float) -> bool:
-        """Whether the interval lies wholly inside."""
-        return (self.low < low and high < self.high) if self.strict else (self.low <= low and high <= self.high)
+        """Whether the interval lies wholly inside, where `strict` by more than the margin."""
+        if self.strict:
+            return self.low + self.margin < low and high < self.high - self.margin
+        return self.low <= low and high <= self.high
 
     def disjoint(self, low: float, high: float) -> bool:
-        """Whether the interval and the region share no point."""
-        return (high <= self.low or low >= self.high) if self.strict else (high < self.low or low > self.high)
+        """Whether the interval and the region, widened by the margin, share no point."""
+        below, above = self.low - self.margin, self.high + self.margin
+        return (high <= below or low >= above) if self.strict else (high < below or low > above)
 
     def __str__(self) -> str:
         if math.isinf(self.low):

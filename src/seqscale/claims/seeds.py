@@ -18,6 +18,7 @@ from seqscale.claims.predicate import number
 from seqscale.claims.select import Notes, Tables, Untestable, as_text, details, histories, runs_of, series
 from seqscale.stats import Interval, mean_interval, paired_difference, paired_ratio
 from seqscale.stats.intervals import LEVEL
+from seqscale.stats.proportions import share_interval
 
 
 def _seeds(n: int) -> str:
@@ -95,7 +96,13 @@ def _over_seeds(sides: list[_Runs], trial: Trial, notes: Notes, interval: Interv
 
 def mean(tables: Tables, trial: Trial, notes: Notes) -> Measurement:
     side = _Runs(tables, trial, {}, notes)
-    interval = mean_interval(list(side.values().values()))
+    values, scale = list(side.values().values()), trial.options.get("scale", 1.0)
+    if trial.options["column"].endswith("accuracy") and min(values) >= 0.0 and max(values) <= scale:
+        found = share_interval([value / scale for value in values])  # one that stays between 0 and 100 %
+        low, high = (None if end is None else end * scale for end in (found.low, found.high))
+        interval = Interval(found.estimate * scale, low, high, found.n, found.level, found.method)
+    else:
+        interval = mean_interval(values)
     return _over_seeds([side], trial, notes, interval, f"the mean {trial.options['column']} of {side.name}")
 
 

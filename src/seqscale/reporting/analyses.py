@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pandas as pd
 
 from seqscale.reporting.canvas import length_text
-from seqscale.reporting.chart import Axis, Chart, Lines, Mark, Series, nothing
+from seqscale.reporting.chart import OF_REPEATS, OVER_SEEDS, Axis, Chart, Lines, Mark, Series, nothing
 from seqscale.reporting.intervals import estimate
 from seqscale.reporting.source import Tables, records
 
@@ -42,7 +42,7 @@ def extrapolation(tables: Tables, title: str) -> Chart:
             name, lost = tables.model_title(str(model)), line[line["accuracy"].isna()]
             good = line[line["accuracy"].notna()]
             x, y, low, high = (good[c].tolist() for c in ("length", "accuracy", "ci_low", "ci_high"))
-            series.append(Series(str(model), name, x, y, low, high))
+            series.append(Series(str(model), name, x, y, low, high, spread=OVER_SEEDS))
             told = f"{100 * y[-1]:.1f} % at {length_text(x[-1])}" if y else ""
             for row in records(lost):
                 words = f"{name}: {row['status']} from {length_text(lost['length'].min())}"
@@ -58,7 +58,7 @@ def _means(rows: pd.DataFrame) -> pd.DataFrame:
     """Mean accuracy and 95 % interval over seeds, per model and length; empty where no seed has a number."""
     means = []
     for (model, length), group in rows.groupby(["model", "length"], sort=True):
-        e = estimate(group["accuracy"].tolist())
+        e = estimate(group["accuracy"].tolist(), share=True)
         bad = group.loc[group["accuracy"].isna(), "status"].dropna()
         means.append(
             {
@@ -134,7 +134,7 @@ def _line(name: str, rows: pd.DataFrame, x: str) -> Series:
     """Medians with bars from the 20th to the 80th percentile; what is no model has a look by its own words."""
     rows = rows[rows["median"] > 0].sort_values(x)
     across, y, low, high = (rows[column].tolist() for column in (x, "median", "p20", "p80"))
-    return Series(name, name, across, y, low, high)
+    return Series(name, name, across, y, low, high, spread=OF_REPEATS)
 
 
 BUILD: dict[str, Callable[[Tables, str], Chart]] = {

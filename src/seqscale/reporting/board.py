@@ -74,7 +74,8 @@ def board(verdicts: pd.DataFrame, tables: Tables, style: Style) -> str:
     return (
         f'{_filters(verdicts, style)}<div class="scroll" role="region" tabindex="0" aria-label="Verdict board">'
         f'<table class="board stack" id="board"><caption>Every claim: what was published, and what came of it here '
-        f"under two protocols</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
+        f'under two protocols (<a href="#rules">how a verdict is given</a>)</caption>'
+        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
     )
 
 

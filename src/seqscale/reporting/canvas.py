@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
-from matplotlib.ticker import EngFormatter, FixedLocator, FuncFormatter, LogLocator, NullLocator
+from matplotlib.ticker import EngFormatter, FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
 from seqscale.files import atomic_write
 from seqscale.reporting.catalog import KINDS
@@ -153,7 +153,7 @@ def log_axis(axes: Axes, which: str, values: Sequence[float], unit: str) -> None
     (axes.set_xscale if which == "x" else axes.set_yscale)("log")
     pad = 10 ** max(decades * 0.06, 0.12)
     (axes.set_xlim if which == "x" else axes.set_ylim)(min(good) / pad, max(good) * pad)
-    axis.set_major_locator(LogLocator(base=10, subs=_tick_digits(decades), numticks=12))
+    axis.set_major_locator(FixedLocator(log_ticks(min(good) / pad, max(good) * pad, 6 if which == "x" else 9)))
     axis.set_minor_locator(NullLocator())
     plain = not unit and min(good) >= 1e-4 and max(good) < 1e4
     axis.set_major_formatter(
@@ -161,18 +161,36 @@ def log_axis(axes: Axes, which: str, values: Sequence[float], unit: str) -> None
     )
 
 
-def _tick_digits(decades: float) -> tuple[float, ...]:
-    """First digits of the ticks on a logarithmic axis over so many decades: always about four to eight ticks."""
-    for limit, digits in ((0.4, (1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 8.0)), (1.0, (1.0, 2.0, 3.0, 5.0, 7.0)),
-                          (2.2, (1.0, 2.0, 5.0)), (3.0, (1.0, 3.0))):  # fmt: skip
-        if decades < limit:
-            return digits
-    return (1.0,)
+TICK_DIGITS = (
+    (1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 8.0),
+    (1.0, 2.0, 3.0, 5.0, 7.0),
+    (1.0, 2.0, 5.0),
+    (1.0, 3.0),
+    (1.0,),
+)
 
 
-def title_of(axes: Axes, text: str) -> None:
-    """Write a panel's title, broken into lines where it is longer than the panel is wide."""
-    axes.set_title("\n".join(textwrap.wrap(text, 50)) or text)
+def log_ticks(low: float, high: float, most: int) -> list[float]:
+    """Round numbers within [low, high] for a logarithmic axis: as many as there are, at most `most`, at least two.
+
+    Where the range is so short that no round numbers of few digits lie in it, those of a linear axis are taken.
+    """
+    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    found: list[float] = []
+    for digits in TICK_DIGITS:
+        found = [v for p in powers for d in digits if low <= (v := d * 10.0**p) <= high]
+        if len(found) <= most:
+            break
+    while len(found) > most:  # many decades: every second, every fourth power
+        found = found[::2]
+    if len(found) >= 2:
+        return found
+    return [float(v) for v in MaxNLocator(max(2, most - 2)).tick_values(low, high) if low <= v <= high]
+
+
+def title_of(axes: Axes, text: str, width: int = 50) -> None:
+    """Write a panel's title, broken into lines where it is longer than the panel is wide (in letters)."""
+    axes.set_title("\n".join(textwrap.wrap(text, width)) or text)
 
 
 def short_count(value: float) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 
 import pandas as pd
 
+OVER_SEEDS, OF_REPEATS = "95 % interval", "20th to 80th percentile"
 PUBLISHED = "published"  # the look of what a source printed: ink, hollow
 
 
@@ -47,6 +48,7 @@ class Series:
     faint: bool = False
     ring: Sequence[bool] = ()  # points to be ringed: chosen ones
     name: str = ""  # in legends, where `label` tells more than the name
+    spread: str = ""  # what low and high are: "95 % interval", "20th to 80th percentile"
 
 
 @dataclass(frozen=True)
@@ -87,6 +89,7 @@ class Dot:
     published: float = math.nan
     region: tuple[float, float] | None = None  # infinities: open
     note: str = ""
+    spread: str = ""  # what low and high are
 
 
 @dataclass(frozen=True)
@@ -139,7 +142,7 @@ def _lines(panel: Lines) -> dict[str, Any]:
             "y": _numbers(s.y),
         }
         if finite([*s.low, *s.high]):
-            entry |= {"lo": _numbers(s.low), "hi": _numbers(s.high)}
+            entry |= {"lo": _numbers(s.low), "hi": _numbers(s.high)} | ({"w": s.spread} if s.spread else {})
         if any(s.ring):
             entry["ring"] = [bool(r) for r in s.ring]
         entry |= {key: True for key in ("band", "published", "faint") if getattr(s, key)}
@@ -155,7 +158,7 @@ def _dots(panel: Dots) -> dict[str, Any]:
         region = None if d.region is None else _numbers(d.region)
         value, low, high, published = _numbers([d.value, d.low, d.high, d.published])
         rows.append({"n": d.label, "m": d.model, "v": value, "lo": low, "hi": high, "p": published,
-                     "s": _numbers(d.singles), "r": region, "t": d.note})  # fmt: skip
+                     "s": _numbers(d.singles), "r": region, "t": d.note, "w": d.spread})  # fmt: skip
     return {"kind": "dots", "title": panel.title, "x": vars(panel.x), "rows": rows, "guides": list(panel.guides),
             "view": panel.view}  # fmt: skip
 

@@ -2,8 +2,8 @@
 page's script, which draws the same panels so that they can be pointed at, zoomed and toggled."""
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ from docutils.core import publish_parts  # type: ignore[import-untyped]
 
 from seqscale.reporting import svg
 from seqscale.reporting.catalog import entry
-from seqscale.reporting.chart import Lines, as_spec
+from seqscale.reporting.chart import Chart, Lines, as_spec
 from seqscale.reporting.figures import build
 from seqscale.reporting.html import esc
 from seqscale.reporting.source import Tables
@@ -57,6 +57,13 @@ class Charts:
     style: Style
     folder: Path
     captions: Path
+    made: dict[str, Chart] = field(default_factory=dict)
+
+    def chart(self, name: str) -> Chart:
+        """The figure called `name` as panels and numbers, built once."""
+        if name not in self.made:
+            self.made[name] = build(name, self.tables)
+        return self.made[name]
 
     def html(self, name: str, level: int = 4) -> str:
         """The figure called `name` with heading and caption (level 0: neither); says so where there is none."""
@@ -68,7 +75,7 @@ class Charts:
         if not path.is_file():
             hole = f'<p class="hole">This figure was not drawn: {esc(path.name)} is not there.</p>'
             return f'<figure class="chart" id="{esc(name)}"><figcaption>{heading}</figcaption>{hole}</figure>'
-        chart = build(name, self.tables)
+        chart = self.chart(name)
         for panel in chart.panels:  # lines that are no models, too, have a look that the page's script must know
             for item in panel.series if isinstance(panel, Lines) else panel.rows:
                 self.style.model(item.model)
@@ -91,8 +98,22 @@ class Charts:
             + ".*</p></noscript></figure>"
         )
 
+    def empty(self, name: str) -> bool:
+        """Whether the figure was drawn and shows nothing, for want of data."""
+        return (self.folder / f"{name}.svg").is_file() and not self.chart(name).panels
+
+    def without_data(self, names: Sequence[str]) -> str:
+        """The figures that have nothing to show, in one list with the reason of each; they need no box of their own."""
+        if not names:
+            return ""
+        items = "".join(
+            f'<li id="{esc(n)}"><strong>{esc(entry(n).title)}</strong>: {esc(self.chart(n).missing)}</li>'
+            for n in names
+        )
+        return f'<div class="hole"><p>Nothing to draw with this configuration:</p><ul>{items}</ul></div>'
+
     def shown(self, name: str) -> str:
         """As `html` without a heading; nothing where there is nothing to show (claims that were not measured)."""
         if not (self.folder / f"{name}.svg").is_file():
             return self.html(name, 0)
-        return self.html(name, 0) if build(name, self.tables).panels else ""
+        return self.html(name, 0) if self.chart(name).panels else ""

@@ -9,8 +9,10 @@ from seqscale.reporting.style import VERDICTS
 
 UNTESTED = "not tested"
 COUNTS = ["source", "protocol", "verdict", "claims"]
-CLAIMS = ["claim", "source", "title", "figure", "corpus", "runs", "benchmarks", "command", "configuration"]
+CLAIMS = ["claim", "source", "title", "figure", "corpus", "runs", "benchmarks", "command", "configuration",
+          "scale"]  # fmt: skip
 SOURCES = ["source", "id", "title", "kind", "protocol", "defects"]
+MARGINS = ["what", "margin", "kind"]
 
 
 def wholes(verdicts: pd.DataFrame) -> pd.DataFrame:
@@ -47,6 +49,13 @@ def source_table(content: Mapping[str, Any]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=SOURCES)
 
 
+def margin_table(content: Mapping[str, Any], shares: Sequence[str] = ()) -> pd.DataFrame:
+    """what, margin, kind: how far from the line a number must lie (of `shares`, a share of the line, or `unit`)."""
+    given = content.get("margins") or {}
+    rows = [(str(name), float(value), "share" if name in shares else "unit") for name, value in given.items()]
+    return pd.DataFrame(rows, columns=MARGINS)
+
+
 def command(claim: str, configfile: str = "") -> str:
     """What to type in order to rerun one claim, and nothing else, from scratch."""
     tail = f" --configfile {configfile}" if configfile else ""
@@ -78,5 +87,7 @@ def claim_table(content: Mapping[str, Any], rest: Mapping[str, tuple[int, int]],
             able, line = configfile, analyses_command(configfile)
         where = "" if able is None else able or "config/config.yaml"
         title, printed = (" ".join(str(entry[key]).split()) for key in ("title", "figure"))
-        rows.append((name, name.split(".")[0], title, printed, entry.get("corpus"), runs, bench, line, where))
+        source = name.split(".")[0]
+        size = entry.get("scale") or ((content.get("sources") or {}).get(source) or {}).get("scale")
+        rows.append((name, source, title, printed, entry.get("corpus"), runs, bench, line, where, size))
     return pd.DataFrame(rows, columns=CLAIMS)

@@ -13,11 +13,13 @@ import pandas as pd
 from seqscale.files import write_table
 from seqscale.reporting import claims, origins
 from seqscale.reporting.cards import card_table
+from seqscale.reporting.checkpoints import checkpoint_table
 from seqscale.reporting.comparing import FIELDS
 from seqscale.reporting.contests import contests
 from seqscale.reporting.crossovers import crossovers
 from seqscale.reporting.names import DIGESTS
 from seqscale.reporting.published import COLUMNS
+from seqscale.reporting.scale import scale_table
 from seqscale.reporting.source import Tables
 from seqscale.reporting.summaries import CURVES, SUMMARY, curves, summary
 
@@ -25,7 +27,8 @@ from seqscale.reporting.summaries import CURVES, SUMMARY, curves, summary
 def digest(
     tables: Tables, verdicts: pd.DataFrame, config: Mapping[str, Any], *, default: Mapping[str, Any] | None = None,
     claim_table: pd.DataFrame | None = None, source_table: pd.DataFrame | None = None,
-    published: pd.DataFrame | None = None, jobs: Path | None = None,
+    published: pd.DataFrame | None = None, margins: pd.DataFrame | None = None,
+    checkpoints: Path | None = None, jobs: Path | None = None,
     data: Path | None = None, unread: Sequence[str] = (),
 ) -> dict[str, pd.DataFrame]:  # fmt: skip
     """Every table of DIGESTS. `unread`: words about files that were there and could not be used."""
@@ -45,6 +48,9 @@ def digest(
         "claims": pd.DataFrame(columns=claims.CLAIMS) if claim_table is None else claim_table,
         "sources": pd.DataFrame(columns=claims.SOURCES) if source_table is None else source_table,
         "published": pd.DataFrame(columns=COLUMNS) if published is None else published,
+        "margins": pd.DataFrame(columns=claims.MARGINS) if margins is None else margins,
+        "scale": scale_table(tables),
+        "checkpoints": checkpoint_table(checkpoints),
         "comparison": pd.DataFrame(columns=FIELDS),
         "settings": origins.settings(config, default),
         "provenance": origins.provenance(tables, config, data),

@@ -26,7 +26,8 @@ def figure_of(chart: Chart, style: Style) -> Figure:
         height = 1.15 + 0.29 * max(rows) if len(rows) == len(chart.panels) else None
         figure, sheets = canvas.sheet(len(chart.panels), height)
         for axes, panel in zip(sheets, chart.panels, strict=True):
-            title_of(axes, panel.title)
+            narrow = isinstance(panel, Dots) and len(chart.panels) > 1  # its labels take room of it
+            title_of(axes, panel.title, 34 if narrow else 50)
             if isinstance(panel, Lines):
                 _lines(axes, panel, style, len(chart.panels) > 1)
             else:

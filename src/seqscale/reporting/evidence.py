@@ -17,9 +17,10 @@ from seqscale.reporting.intervals import estimate
 from seqscale.reporting.scaling import DIRECTION_WORDS, PLANS, device_name, panel
 from seqscale.reporting.source import Tables, records
 from seqscale.reporting.summaries import finished
+from seqscale.reporting.words import LONG, SEEDS, spread_words
 
 WORDS = {"fair": "measured, fair protocol", "published": "measured, as published"}
-TEXTS = "claim protocol part published unit verdict expected evidence"
+TEXTS = "claim protocol part published unit verdict expected evidence method"
 NUMBER = r"[-+]?\d[\d,]*\.?\d*(?:e[-+]?\d+)?"
 
 
@@ -62,6 +63,19 @@ def _model(row: dict[str, Any]) -> str:
     return models.pop() if len(models) == 1 and "" not in models else f"@{row['protocol']}"
 
 
+def _spread(rows: list[dict[str, Any]]) -> str:
+    """What the intervals of these rows are, where they are all of one kind."""
+    kinds = {kind for r in rows if (kind := spread_words(r))}
+    return LONG[kinds.pop()] if len(kinds) == 1 else ""
+
+
+def _ends(row: dict[str, Any]) -> str:
+    """ " [0.91, 1.04] 95 % interval", or nothing where there is none."""
+    if row["ci_low"] != row["ci_low"]:
+        return ""
+    return f" [{row['ci_low']:.4g}, {row['ci_high']:.4g}] {_spread([row])}".rstrip()
+
+
 def _over_sizes(rows: list[dict[str, Any]], unit: str, title: str) -> Lines:
     """Parts that are numbers (lengths, heads, layers): one line printed, one for each protocol measured."""
     printed = {float(r["part"]): as_number(r["published"]) for r in rows}
@@ -72,7 +86,7 @@ def _over_sizes(rows: list[dict[str, Any]], unit: str, title: str) -> Lines:
                       key=lambda r: float(r["part"]))  # fmt: skip
         if mine:
             x, y, low, high = ([float(r[c]) for r in mine] for c in ("part", "measured", "ci_low", "ci_high"))
-            series.append(Series(f"@{protocol}", words, x, y, low, high))
+            series.append(Series(f"@{protocol}", words, x, y, low, high, spread=_spread(mine)))
     if printed:
         series.append(Series("@printed", "published", list(printed), list(printed.values()), published=True))
     lengths = max(float(r["part"]) for r in rows) >= 64
@@ -90,7 +104,7 @@ def _rows(rows: list[dict[str, Any]], unit: str, title: str) -> Dots:
             f" ({'fair' if r['protocol'] == 'fair' else 'as published'})" if both else ""
         )
         dots.append(Dot(label, _model(r), r["measured"], r["ci_low"], r["ci_high"], published=as_number(r["published"]),
-                        region=region(r["expected"])))  # fmt: skip
+                        region=region(r["expected"]), spread=_spread([r])))  # fmt: skip
     ends = [v for d in dots for v in (d.value, d.low, d.high, d.published, *(d.region or ())) if math.isfinite(v)]
     log = bool(ends) and min(ends) > 0 and max(ends) / min(ends) > 30
     return Dots(title, Axis(unit or "value", log=log), tuple(dots))
@@ -143,9 +157,9 @@ def _results(rows: list[dict[str, Any]], tables: Tables) -> list[Dots]:
             continue
         values = {m: pd.to_numeric(runs.loc[runs["model"] == m, column]).dropna().tolist() for m in models}
         dots = [
-            Dot(tables.model_title(m), m, e.mean, e.low, e.high, values[m])
+            Dot(tables.model_title(m), m, e.mean, e.low, e.high, values[m], spread=LONG[SEEDS])
             for m in models
-            if (e := estimate(values[m])).n
+            if (e := estimate(values[m], share=column.endswith("accuracy"))).n
         ]
         axis = Axis(column.replace("_", " "), share=column.endswith("accuracy"))
         panels.append(Dots(f"{_upper(axis.label)}: {tables.experiment_title(experiment)}", axis, tuple(dots)))
@@ -186,6 +200,7 @@ def build(claim: str) -> Callable[[Tables, str], Chart]:
         panels += [*_results(measured, tables), *_curves(measured, tables, claim)]
         told = [
             f"{r['part'] or 'The claim'} ({WORDS[r['protocol']]}): {r['measured']:.4g} {r['unit'] or ''}".rstrip()
+            + _ends(r)
             + (f", published {r['published']}" if r["published"] else "") + f", {r['verdict']}"
             for r in measured
         ]  # fmt: skip

@@ -123,6 +123,13 @@ def _plain(html: str) -> str:
     return "".join(out)
 
 
+def fold(words: str, html: str, is_open: bool = True) -> str:
+    """A part that can be closed; one that stands open is closed at first on a phone, by the page's script."""
+    return (
+        f'<details class="fold"{" open" if is_open else ""}><summary>{words}</summary>{html}</details>' if html else ""
+    )
+
+
 def plural(count: int, noun: str, many: str = "") -> str:
     """ "1 run", "3 runs"."""
     return f"{count} {noun if count == 1 else many or noun + 's'}"

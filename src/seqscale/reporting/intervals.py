@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from seqscale.stats import mean_interval
+from seqscale.stats.proportions import share_interval
 
 
 class Estimate(NamedTuple):
@@ -17,8 +18,8 @@ class Estimate(NamedTuple):
     n: int
 
 
-def estimate(values: Sequence[float]) -> Estimate:
-    """Mean and 95 % interval of finished seeds' `values`.
+def estimate(values: Sequence[float], share: bool = False) -> Estimate:
+    """Mean and 95 % interval of finished seeds' `values`; of a `share` (0 to 1) one that stays there.
 
     Missing values are left out here because they are shown beside the mean: runs that did not finish are counted,
     named and drawn as crosses. No values: all NaN and n = 0.
@@ -26,6 +27,6 @@ def estimate(values: Sequence[float]) -> Estimate:
     good = [float(v) for v in values if np.isfinite(v)]
     if not good:
         return Estimate(np.nan, np.nan, np.nan, 0)
-    found = mean_interval(good)
+    found = share_interval(good) if share else mean_interval(good)
     low, high = (np.nan if bound is None else bound for bound in (found.low, found.high))
     return Estimate(found.estimate, low, high, found.n)

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from seqscale.reporting.canvas import short_count
-from seqscale.reporting.chart import Axis, Chart, Dot, Dots, Lines, Mark, Series, nothing
+from seqscale.reporting.chart import OVER_SEEDS, Axis, Chart, Dot, Dots, Lines, Mark, Series, nothing
 from seqscale.reporting.intervals import estimate
 from seqscale.reporting.source import Tables, records
 from seqscale.reporting.summaries import curves, finished, metric_of, summary
@@ -50,7 +50,7 @@ def _curve_figure(tables: Tables, title: str, x: str, axis: Axis) -> Chart:
             continue
         series = [
             Series(str(model), tables.model_title(str(model)), line[x].tolist(), line["valid_loss"].tolist(),
-                   line["ci_low"].tolist(), line["ci_high"].tolist(), band=True)
+                   line["ci_low"].tolist(), line["ci_high"].tolist(), band=True, spread=OVER_SEEDS)
             for model, line in frame.groupby("model", sort=True)
         ]  # fmt: skip
         name = tables.experiment_title(experiment)
@@ -92,7 +92,7 @@ def final_loss(tables: Tables, title: str) -> Chart:
         runs = runs[runs["experiment"] == experiment]
         rows = [
             Dot(tables.model_title(str(r["model"])), str(r["model"]), r["mean"], r["ci_low"], r["ci_high"],
-                runs.loc[runs["model"] == r["model"], metric].dropna().tolist(), note=r["broken"])
+                runs.loc[runs["model"] == r["model"], metric].dropna().tolist(), note=r["broken"], spread=OVER_SEEDS)
             for r in records(frame)
         ]  # fmt: skip
         share = metric == "test_accuracy"
@@ -119,7 +119,16 @@ def loss_vs_params(tables: Tables, title: str) -> Chart:
                 continue
             name = tables.model_title(str(model))
             series.append(
-                Series(str(model), f"{name}, {short_count(params)}", [params], [e.mean], [e.low], [e.high], name=name)
+                Series(
+                    str(model),
+                    f"{name}, {short_count(params)}",
+                    [params],
+                    [e.mean],
+                    [e.low],
+                    [e.high],
+                    name=name,
+                    spread=OVER_SEEDS,
+                )
             )
             data.append((experiment, model, params, e.mean, e.low, e.high, e.n))
             told.append(f"{name} {e.mean:.3f} at {short_count(params)}")

@@ -2,5 +2,5 @@
 
 DIGESTS = (
     "summary", "curves", "contests", "crossovers", "cards", "verdicts", "verdict_counts", "claims", "sources",
-    "published", "comparison", "settings", "provenance", "jobs", "missing",
+    "published", "margins", "scale", "checkpoints", "comparison", "settings", "provenance", "jobs", "missing",
 )  # fmt: skip

@@ -2,16 +2,29 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from seqscale.files import read_json
-from seqscale.reporting import board, comparing, dossier, gallery, provenance, results, top
+from seqscale.reporting import (
+    board,
+    checkpoints,
+    comparing,
+    dossier,
+    gallery,
+    legend,
+    lists,
+    provenance,
+    results,
+    scale,
+    top,
+)
 from seqscale.reporting.catalog import FIGURES
 from seqscale.reporting.charts import Charts, in_script, looks
-from seqscale.reporting.html import Downloads, Html, esc
+from seqscale.reporting.html import Downloads, Html, esc, fold, plural
 from seqscale.reporting.names import DIGESTS
 from seqscale.reporting.source import COLUMNS, Tables, load_tables, load_verdicts, no_verdicts
 from seqscale.reporting.style import STYLE_FILE, Style, load_style
@@ -62,7 +75,7 @@ class Page:
         figures = [f"{f.name}.svg" for f in FIGURES if not (self.figures / f"{f.name}.svg").is_file()]
         return [*verdicts, *tables, *figures]
 
-    @property
+    @cached_property
     def charts(self) -> Charts:
         """The figures."""
         return Charts(self.tables, self.style, self.figures, self.captions)
@@ -80,8 +93,11 @@ class Page:
         return Html(
             '<header><p class="kicker">Published “Mamba against Transformer” claims, put to the test</p>'
             f"<h1>SeqScale{tail}</h1>"
-            f'<p class="lead">{esc(top.sentence(self.verdict_table))}</p>{top.partial(self.tables, self.lacking)}'
-            f"{top.summary(self.verdict_table, self.style)}</header>"
+            f'<p class="lead">{esc(top.sentence(self.verdict_table))}</p>'
+            f"{top.what_held(self.verdict_table, self.style)}{top.partial(self.tables, self.lacking)}"
+            f'<p class="note"><a href="#{legend.ID}">How a verdict is given</a></p>'
+            f'<h2 id="scale">How large it was</h2>{scale.at_the_top(self.tables)}'
+            f'<h2 id="sources">Source by source</h2>{top.by_source(self.verdict_table)}</header>'
         )
 
     def answers(self) -> Html:
@@ -92,15 +108,16 @@ class Page:
         """The verdict board."""
         link = self.downloads.link(self.verdicts_file, self.verdicts_file.name)
         text = board.board(self.verdict_table, self.tables, self.style)
-        return Html(f'{text}<p class="downloads">Save: {link}</p>')
+        rules = legend.legend(self.tables, self.style)
+        return Html(f'{rules}{text}<p class="downloads">Save: {link}</p>')
 
     def crossovers(self) -> Html:
         """Where Mamba overtakes attention."""
-        return Html(results.crossover_table(self.tables))
+        return Html(fold("All costs and models", results.crossover_table(self.tables)))
 
     def ahead_and_behind(self) -> Html:
         """Where Mamba is ahead and where it is behind."""
-        return Html(results.ahead_and_behind(self.tables))
+        return Html(lists.ahead_and_behind(self.tables))
 
     def evidence(self) -> Html:
         """Every claim with its evidence."""
@@ -108,23 +125,31 @@ class Page:
 
     def results(self) -> Html:
         """The results of each experiment."""
-        return Html(results.results(self.tables, self.style))
+        return Html(fold("All tables", results.results(self.tables, self.style)))
 
     def all_figures(self) -> Html:
         """Every figure of the catalog by category."""
         html, charts = [], self.charts
         for category in dict.fromkeys(f.category for f in FIGURES):
+            mine = [f for f in FIGURES if f.category == category]
+            there = [f for f in mine if not charts.empty(f.name)]
+            lacking = [f for f in mine if f not in there]
             html.append(f'<h3 id="figures-{esc(category.lower().replace(" ", "-"))}">{esc(category)}</h3>')
-            html += [charts.html(f.name) for f in FIGURES if f.category == category]
+            html.append(fold(plural(len(there), "figure"), "".join(charts.html(f.name) for f in there)))
+            html.append(charts.without_data([f.name for f in lacking]))
         return Html("".join(html))
 
     def models(self) -> Html:
         """A card per model."""
-        return Html(gallery.cards(self.tables, self.style))
+        return Html(fold("All cards", gallery.cards(self.tables, self.style)))
 
     def samples(self) -> Html:
         """Generated text side by side, and single texts with every model's answer."""
-        return Html(gallery.samples(self.tables, self.style))
+        return Html(fold("All samples", gallery.samples(self.tables, self.style)))
+
+    def checkpoints(self) -> Html:
+        """Evaluations of published checkpoints, where there are any; nothing otherwise."""
+        return Html(checkpoints.section(self.tables))
 
     def comparison(self) -> Html:
         """This run beside another one, where one was named; nothing otherwise."""
@@ -132,7 +157,7 @@ class Page:
 
     def holes(self) -> Html:
         """What failed, diverged or is missing."""
-        return Html(provenance.holes(self.tables, self.figures))
+        return Html(fold("All of it", provenance.holes(self.tables, self.figures)))
 
     def provenance(self) -> Html:
         """Where everything comes from, what the jobs took, and all tables to save."""

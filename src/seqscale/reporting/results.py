@@ -4,7 +4,6 @@ import math
 
 import pandas as pd
 
-from seqscale.reporting.contests import AHEAD, BEHIND, OPEN, SUBJECT
 from seqscale.reporting.crossovers import answers
 from seqscale.reporting.html import (
     MISSING,
@@ -136,56 +135,6 @@ def _rate(runs: pd.DataFrame, searched: bool) -> str:
     if runs["lr_at_edge"].any():
         return text + ' <span class="flag">△ at the grid&rsquo;s edge</span>'
     return text + ("" if searched else ' <span class="ci">not searched</span>')
-
-
-def _detail(row: dict[str, object], tables: Tables) -> str:
-    """The numbers of one contest as a line."""
-    other = esc(tables.model_title(str(row["other"])))
-    r = {k: float(str(row[k])) if row[k] is not None else math.nan
-         for k in ("difference", "ci_low", "ci_high", "seeds", "mine", "theirs", "ratio")}  # fmt: skip
-    if math.isfinite(r["difference"]):
-        scale, places, unit = (
-            (100, 1, " percentage points") if row["kind"] == "test_accuracy" else (1, 3, " nats per token")
-        )
-        shown = {k: data(r[k], f"{r[k] * scale:+.{places}f}") for k in ("difference", "ci_low", "ci_high")}
-        spread = "one seed: no interval"
-        if math.isfinite(r["ci_low"]):
-            spread = f"95 % interval {shown['ci_low']} to {shown['ci_high']}, {number(r['seeds'], 1)} seeds"
-        return f"{shown['difference']}{unit} against {other} ({spread})"
-    times = (
-        f", {number(r['ratio'], 3)} times {'less' if r['mine'] < r['theirs'] else 'more'}" if r["ratio"] != 1 else ""
-    )
-    unit = str(row["unit"] or "")
-    return (
-        f"{si(r['mine'], unit)} against {si(r['theirs'], unit)}{times if math.isfinite(r['ratio']) else ''} ({other})"
-    )
-
-
-def ahead_and_behind(tables: Tables) -> str:
-    """Two lists of one size: where Mamba is ahead and where it is behind; below, what is not separated."""
-    frame = tables.table("contests", "what kind other outcome unit",
-                         "difference ci_low ci_high seeds length mine theirs ratio")  # fmt: skip
-    title = esc(tables.model_title(SUBJECT))
-    if frame.empty:
-        return f'<p class="hole">The tables hold nothing in which {title} and its reference were both measured.</p>'
-
-    def column(outcome: str, name: str, heading: str) -> str:
-        mine = [r for r in records(frame) if r["outcome"] == outcome]
-        items = "".join(
-            f'<li><strong>{esc(r["what"])}</strong><span class="what">{_detail(r, tables)}</span></li>' for r in mine
-        )
-        return (
-            f'<div class="column"><h3 id="contest-{name}">{heading} <span class="count">({len(mine)})</span></h3>'
-            f"<ul>{items or '<li>nothing</li>'}</ul></div>"
-        )
-
-    return (
-        '<div class="columns">'
-        + column(AHEAD, "ahead", f"{title} is ahead")
-        + column(BEHIND, "behind", f"{title} is behind")
-        + "</div>"
-        + (column(OPEN, "open", "Not separated") if (frame["outcome"] == OPEN).any() else "")
-    )
 
 
 def crossover_table(tables: Tables) -> str:

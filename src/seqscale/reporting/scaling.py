@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from seqscale.reporting.canvas import length_text
-from seqscale.reporting.chart import Axis, Chart, Dot, Dots, Lines, Mark, Series, nothing
+from seqscale.reporting.chart import OF_REPEATS, OVER_SEEDS, Axis, Chart, Dot, Dots, Lines, Mark, Series, nothing
 from seqscale.reporting.source import Tables, records
 from seqscale.reporting.suites import filled, suites_of
 
@@ -99,7 +99,7 @@ def panel(rows: pd.DataFrame, tables: Tables, plan: Plan, direction: str, title:
         exponent = _exponent(tables, plan, line, direction, brief) if len(line) else ""
         name = f"{label}  {exponent}".rstrip() if len(line) else f"{label}  no point"
         x, y, low, high = (line[c].tolist() for c in ("length", "median", "p20", "p80"))
-        series.append(Series(model, name, x, y, low, high, name=label))
+        series.append(Series(model, name, x, y, low, high, name=label, spread=OF_REPEATS))
         told.append(f"{label} {'exponent ' + exponent if exponent else 'no exponent fitted'}")
         if len(failed):
             told.append(f"{label} ran out of memory at {length_text(first)}")
@@ -177,7 +177,10 @@ def scaling_exponents(tables: Tables, title: str) -> Chart:
     view = (min(0.0, float(fits["exponent"].min())) - 0.25, max(2.0, float(fits["exponent"].max())) + 0.25)
     panels, alt = [], [f"{title} with 95 % intervals; 0 is constant, 1 linear, 2 quadratic."]
     for plan, suite, direction, part in groups:
-        rows = tuple(Dot(r["label"], str(r["model"]), r["exponent"], r["ci_low"], r["ci_high"]) for r in records(part))
+        rows = tuple(
+            Dot(r["label"], str(r["model"]), r["exponent"], r["ci_low"], r["ci_high"], spread=OVER_SEEDS)
+            for r in records(part)
+        )
         heading = plan.y_label + (f", {DIRECTION_WORDS[direction]}" if len(plan.directions) > 1 else "")
         heading = heading[:1].upper() + heading[1:]
         if suite != plan.suite:

@@ -58,8 +58,8 @@ COLUMNS: dict[str, dict[str, str]] = {
     "models": _columns("model title note mixer", "d_model n_layers params params_nonembedding"),
 }
 VERDICT_COLUMNS = _columns(
-    "claim protocol published measured unit verdict reason part source title data evidence expected because",
-    "ci_low ci_high n",
+    "claim protocol published measured unit verdict reason part source title data evidence expected because method",
+    "ci_low ci_high n margin",
 )
 
 

@@ -33,7 +33,7 @@ def summary(tables: Tables, experiment: str) -> pd.DataFrame:
     for model, runs in tables.runs[tables.runs["experiment"] == experiment].groupby("model", sort=True):
         ok = runs[runs["status"].fillna("ok") == "ok"]
         bad = runs[runs["status"].fillna("ok") != "ok"]["status"]
-        e = estimate(ok[metric].tolist())
+        e = estimate(ok[metric].tolist(), share=metric == "test_accuracy")
         broken = ", ".join(f"{n} {status}" for status, n in bad.value_counts().sort_index().items())
         rates = runs["lr"].dropna()
         rows.append((experiment, model, metric, e.mean, e.low, e.high, e.n, len(runs), broken,

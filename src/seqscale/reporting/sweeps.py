@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from seqscale.reporting.chart import Axis, Chart, Lines, Series, nothing
+from seqscale.reporting.chart import OVER_SEEDS, Axis, Chart, Lines, Series, nothing
 from seqscale.reporting.intervals import estimate
 from seqscale.reporting.source import Tables
 from seqscale.reporting.summaries import finished
@@ -76,7 +76,7 @@ def sensitivity(tables: Tables, title: str) -> Chart:
             rows = here[here["protocol"] == protocol]
             x, y, low, high = (rows[c].tolist() for c in ("value", "test_loss", "low", "high"))
             if len(rows):
-                series.append(Series(look, protocol, x, y, low, high, published=protocol == PRINTED))
+                series.append(Series(look, protocol, x, y, low, high, published=protocol == PRINTED, spread=OVER_SEEDS))
         heading, setting = WORDS.get(name, (name, "value"))
         across, up = Axis(setting, log=True, lengths=True), Axis("test loss (nats per token)")
         panels.append(Lines(heading, across, up, tuple(series), header="mean, 95 % interval"))

@@ -58,7 +58,7 @@ def _panel(entry: Mapping[str, Any], tables: Tables, title: str, rows: pd.DataFr
     if entry.get("kind") == "dots":
         dots = tuple(
             Dot(_name(by, str(r[by]), tables), str(r.get("model") or r[by]), r[entry["y"]], at(r, low), at(r, high),
-                published=at(r, printed))
+                published=at(r, printed), spread=entry.get("spread", ""))
             for r in records(rows)
         )  # fmt: skip
         return Dots(heading, y_axis, dots)
@@ -68,7 +68,7 @@ def _panel(entry: Mapping[str, Any], tables: Tables, title: str, rows: pd.DataFr
         look, name = str(key), _name(by, str(key), tables)
         x, y = (line[c].tolist() for c in (entry["x"], entry["y"]))
         bars = [line[end].tolist() if end else [] for end in (low, high)]
-        series.append(Series(look, name, x, y, bars[0], bars[1]))
+        series.append(Series(look, name, x, y, bars[0], bars[1], spread=entry.get("spread", "")))
         if printed and line[printed].notna().any():
             known = line[line[printed].notna()]
             xs, ys = known[entry["x"]].tolist(), known[printed].tolist()

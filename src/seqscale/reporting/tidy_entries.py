@@ -12,7 +12,8 @@ FILE = Path(__file__).resolve().parents[3] / "report" / "figures.yaml"
 KEYS = {
     "name": "file name without suffix", "title": "heading", "category": "heading above it", "caption": "words below it",
     "table": "of results/tables", "x": "column", "y": "column", "series": "column that tells lines apart (model)",
-    "panel": "column that tells panels apart", "low": "column", "high": "column", "where": "column: value or values",
+    "panel": "column that tells panels apart", "low": "column", "high": "column", "spread": "what low and high are",
+    "where": "column: value or values",
     "log": "list of x and y", "lengths": "x is a sequence length", "share": "y is a share, shown in per cent",
     "x_label": "words", "y_label": "words", "x_unit": "s, B, FLOP", "y_unit": "s, B, FLOP",
     "published": "column with what a source printed, drawn hollow",

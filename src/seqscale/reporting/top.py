@@ -58,18 +58,44 @@ def source_sentence(verdicts: pd.DataFrame) -> str:
     return text[:1].upper() + text[1:] + "."
 
 
-def summary(verdicts: pd.DataFrame, style: Style) -> str:
-    """The four counts, all in one size, and one sentence for each source."""
-    tiles = "".join(
-        f'<li style="{tone_variables(style.verdicts[kind])}">{shape(style.shapes[kind])}'
-        f"<strong>{n}</strong> {kind}</li>"
-        for kind, n in counts(verdicts).items()
-    )
+def _held(rows: pd.DataFrame) -> str:
+    """The claims that got one verdict, each once, by id, title and the protocols that gave it, with links."""
+    items = []
+    for claim, mine in rows.groupby("claim", sort=False):
+        protocols = listed([PROTOCOLS.get(p, p) for p in dict.fromkeys(mine["protocol"])])
+        title = mine["title"].iloc[0] or claim
+        items.append(
+            f'<li><a href="#{anchor(claim)}"><span class="claim">{esc(claim)}</span> <span class="told">{esc(title)}'
+            f"</span></a> <span class=told>({esc(protocols)})</span></li>"
+        )
+    return f"<ul>{''.join(items)}</ul>" if items else '<p class="none">none</p>'
+
+
+def what_held(verdicts: pd.DataFrame, style: Style) -> str:
+    """What held and what did not, all verdicts in one size: the count of each and its claims by name.
+
+    Claims that nothing here could test are counted; the board lists them.
+    """
+    whole, found = wholes(verdicts), counts(verdicts)
+    tiles = []
+    for kind, n in found.items():
+        claims = '<p class="none"><a href="#verdicts">on the board</a></p>' if n else '<p class="none">none</p>'
+        if kind != UNTESTED:
+            claims = _held(whole[whole["verdict"] == kind])
+        tiles.append(
+            f'<li style="{tone_variables(style.verdicts[kind])}">{shape(style.shapes[kind])}'
+            f"<strong>{n}</strong> <em>{kind}</em>{claims}</li>"
+        )
+    return f'<ul class="tiles">{"".join(tiles)}</ul>'
+
+
+def by_source(verdicts: pd.DataFrame) -> str:
+    """One sentence for each source."""
     sources = "".join(
         f"<li><strong>{esc(source)}.</strong> {source_sentence(part)}</li>"
         for source, part in verdicts.groupby("source", sort=False)
     )
-    return f'<ul class="tiles">{tiles}</ul><ul class="sources">{sources}</ul>'
+    return f'<ul class="sources">{sources}</ul>'
 
 
 def partial(tables: Tables, lacking: Sequence[str] = ()) -> str:

@@ -1,5 +1,6 @@
 """Verdicts in words and shapes: what the board, the top of the page and the evidence share."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
@@ -36,13 +37,29 @@ def figure(text: object, unit: object) -> str:
     return shown + (f' <span class="unit">{esc(unit)}</span>' if unit else "")
 
 
+BAND, SEEDS, COUNTED = "p20–p80", "95 %", "counted"  # what the two ends of an interval are; the page's legend says more
+LONG = {BAND: "20th to 80th percentile", SEEDS: "95 % interval", COUNTED: "counted, no spread"}
+
+
+def spread_words(row: Mapping[str, Any]) -> str:
+    """What the interval of a verdict is, from its method: of seeds or a fit, of repeated timings, or nothing at all."""
+    method = str(row.get("method") or "")
+    if row["ci_low"] == row["ci_high"]:
+        return COUNTED if method.startswith(("20th", "all values", "least")) else ""
+    if method.startswith("20th"):
+        return BAND
+    return SEEDS if method else ""
+
+
 def measured(row: dict[str, Any]) -> str:
     """ "1.144 times [1.144, 1.144]", or nothing where nothing was measured."""
     if row["measured"] is None or row["measured"] != row["measured"]:
         return ""
     text = figure(row["measured"], row["unit"])
     if row["ci_low"] == row["ci_low"]:
-        text += f' <span class="ci">[{number(row["ci_low"])}, {number(row["ci_high"])}]</span>'
+        kind = spread_words(row)
+        ends = "" if kind == COUNTED else f"[{number(row['ci_low'])}, {number(row['ci_high'])}] "
+        text += f' <span class="ci">{ends}{kind}</span>'
     return f'<span class="measured">{text}</span>'
 
 

@@ -6,10 +6,12 @@ from collections.abc import Sequence
 import numpy as np
 from scipy import special  # its quantiles are scipy.stats' own, which takes half a second to import
 
-from seqscale.stats.intervals import LEVEL, Interval, mean_interval
+from seqscale.stats.intervals import LEVEL, NO_INTERVAL, Interval, finite_values, mean_interval
 
 WILSON = "Wilson score"
-SEEDS_AND_EXAMPLES = "seeds and examples, in quadrature"
+ROUNDING = 1e-9
+SEEDS = "Wilson score at the seeds' effective number of answers"
+SEEDS_AND_EXAMPLES = "Wilson score at the effective number of answers of seeds and test set"
 
 
 def wilson_interval(hits: int, count: int, level: float = LEVEL) -> Interval:
@@ -20,25 +22,65 @@ def wilson_interval(hits: int, count: int, level: float = LEVEL) -> Interval:
     """
     if not 0 <= hits <= count or count == 0:
         raise ValueError(f"{hits} of {count} is not a share")
-    z = float(special.ndtri(0.5 + level / 2))
-    share, weight = hits / count, z * z / count
-    middle = (share + weight / 2) / (1 + weight)
-    half = z * math.sqrt(share * (1 - share) / count + weight / (4 * count)) / (1 + weight)
-    return Interval(share, min(share, middle - half), max(share, middle + half), count, level, WILSON)
+    low, high = _wilson(hits / count, count, level)
+    return Interval(hits / count, low, high, count, level, WILSON)
+
+
+def share_interval(shares: Sequence[float], examples: float | None = None, level: float = LEVEL) -> Interval:
+    """Mean of several seeds' shares (accuracies) with an interval that cannot leave [0, 1], and is not cut off there.
+
+    Seeds are clusters of answers: their spread (variance of the mean, widened by Student's t over the normal quantile
+    for few seeds) gives an *effective* number of answers, p (1 - p) / variance, and Wilson's score interval for that
+    number is taken (Korn and Graubard 1998, "Confidence intervals for proportions with small expected number of
+    positive counts estimated from survey data", Survey Methodology 24:193, with Wilson's interval for
+    Clopper-Pearson's). Near 0 and 1 it is one-sided, as it should be; Student's t on the shares themselves, which
+    reaches beyond, would have to be clipped, and then holds the truth less often than it says.
+
+    `examples`: the answers of the test set. Seeds share them, so their chance is added to the seeds', which makes the
+    interval one for new seeds *and* new tests. Without it, it is for new seeds on this test; seeds that agree to the
+    last answer then show no spread. One seed has the test set's interval, or none where `examples` is not known.
+
+    Raises:
+        ValueError: no shares, or one outside [0, 1].
+    """
+    values = finite_values(shares, "shares")
+    if values.min() < -ROUNDING or values.max() > 1.0 + ROUNDING:
+        raise ValueError(f"shares lie between 0 and 1; there is {values.min() if values.min() < 0 else values.max()}")
+    values = values.clip(0.0, 1.0)
+    n, mean = values.size, float(values.mean())
+    if n == 1 and not examples:
+        return Interval(mean, None, None, 1, level, NO_INTERVAL)
+    tail = 0.5 + level / 2
+    variance, widening = 0.0, 1.0
+    if n > 1:
+        variance = float(values.var(ddof=1)) / n
+        widening = float(special.stdtrit(n - 1, tail) / special.ndtri(tail))
+    chance = mean * (1.0 - mean)
+    spread = variance * widening**2 + (chance / examples if examples else 0.0)
+    if spread == 0.0:  # at 0 or 1 the test set alone speaks, and elsewhere nothing varies
+        if not examples:
+            return Interval(mean, mean, mean, n, level, "all values equal")
+        effective = float(examples)
+    else:
+        effective = chance / spread
+    low, high = _wilson(mean, effective, level)
+    method = WILSON if n == 1 else SEEDS_AND_EXAMPLES if examples else SEEDS
+    return Interval(mean, low, high, n, level, method)
 
 
 def accuracy_interval(accuracies: Sequence[float], examples: int, level: float = LEVEL) -> Interval:
-    """Mean accuracy of several seeds on one test set, for new seeds *and* new test examples.
+    """Mean accuracy of several seeds on one test set, for new seeds *and* new test examples: see `share_interval`."""
+    return share_interval(accuracies, examples, level)
 
-    Seeds share the test set, so averaging over them leaves its chance in: the interval over seeds alone would be too
-    short. With one seed there is only the test set's.
-    """
-    seeds = mean_interval(accuracies, level)
-    mean = min(max(seeds.estimate, 0.0), 1.0)
-    cases = wilson_interval(round(mean * examples), examples, level)
-    low, high = _in_quadrature(mean, [seeds, cases])
-    method = WILSON if seeds.low is None else SEEDS_AND_EXAMPLES
-    return Interval(mean, max(0.0, low), min(1.0, high), len(accuracies), level, method)
+
+def _wilson(share: float, count: float, level: float) -> tuple[float, float]:
+    """Wilson's score interval of a share of `count` cases, which need not be whole."""
+    z = float(special.ndtri(0.5 + level / 2))
+    weight = z * z / count
+    middle = (share + weight / 2) / (1 + weight)
+    half = z * math.sqrt(share * (1 - share) / count + weight / (4 * count)) / (1 + weight)
+    # Only rounding can take an end past the share, or past 0 and 1.
+    return max(0.0, min(share, middle - half)), min(1.0, max(share, middle + half))
 
 
 def crossed_interval(values: np.ndarray, level: float = LEVEL) -> Interval:
