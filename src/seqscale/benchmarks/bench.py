@@ -18,7 +18,7 @@ from seqscale.devices import resolve_device, resolve_precision
 from seqscale.mixers import Mixer
 from seqscale.models import LanguageModel, ModelState, PublishedModel, build, build_as_published
 
-BRIEF = 0.05  # seconds; a forward of a few layers takes the host some milliseconds to launch
+BRIEF = 0.25  # seconds of an eager call; launching a step of 48 layers can take the host a tenth of a second
 COMPILING = 5.0  # seconds that a first call may spend on compiling its kernels; beyond that it is long by itself
 
 
