@@ -125,18 +125,19 @@ def test_the_reference_tables_can_be_digested(name: str) -> None:
     assert ((crossed["length"] >= crossed["length_min"]) & (crossed["length"] <= crossed["length_max"])).all()
 
 
-def test_readme_pictures_are_those_of_the_reference_run(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["two-cores", "h200"])
+def test_readme_pictures_are_those_of_the_reference_run(name: str, tmp_path: Path) -> None:
     from seqscale.reporting.figures import draw_all
     from seqscale.reporting.style import load_style
 
-    folder = ROOT / "results" / "reference" / "two-cores"
+    folder = ROOT / "results" / "reference" / name
     tables = load_tables(folder)
     pictures = sorted((folder / "figures").glob("*.svg"))
     assert pictures
     draw_all(tables, load_style(names=tables.model_names), tmp_path, [p.stem for p in pictures], ["svg"])
     for path in pictures:
         assert (tmp_path / path.name).read_bytes() == path.read_bytes(), "make readme redraws it"
-        assert f"results/reference/two-cores/figures/{path.name}" in (ROOT / "README.md").read_text(encoding="utf-8")
+        assert f"results/reference/{name}/figures/{path.name}" in (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def test_tables_of_nothing() -> None:

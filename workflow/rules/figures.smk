@@ -1,6 +1,9 @@
 # Tables -> the tables of which the report consists -> figures, each as SVG, PNG and the CSV behind it.
 STYLE = os.path.relpath(ROOT / "report" / "style.yaml")
-README_PICTURES = ("final_loss", "prefill_scaling")
+README_PICTURES = {
+    "two-cores": ("final_loss", "prefill_scaling"),
+    "h200": ("prefill_scaling", "decode_scaling", "crossovers", "roofline"),
+}
 
 
 # Time and memory of the jobs are read as they lie in results/jobs (Snakemake's `benchmark:`).
@@ -26,27 +29,37 @@ rule digest:
         "--claims {input.claims} --jobs results/jobs --data results/data --checkpoints results/checkpoints {params.compare:q} --out results/tables > {log} 2>&1"
 
 
-# README's pictures, from the committed tables of the reference run: `make readme` remakes them.
+# README's pictures, from the committed tables of the reference runs: `make readme` remakes them.
 rule readme_pictures:
     input:
-        tables=sorted(
+        [
+            f"results/reference/{machine}/figures/{name}.svg"
+            for machine, names in README_PICTURES.items()
+            for name in names
+        ],
+
+
+rule readme_picture:
+    input:
+        tables=lambda w: sorted(
             os.path.relpath(f)
-            for f in (ROOT / "results" / "reference" / "two-cores").glob("*.csv")
+            for f in (ROOT / "results" / "reference" / w.machine).glob("*.csv")
         ),
         style=STYLE,
     output:
-        expand("results/reference/two-cores/figures/{name}.svg", name=README_PICTURES),
+        "results/reference/{machine}/figures/{name}.svg",
+    wildcard_constraints:
+        machine="|".join(README_PICTURES),
     log:
-        "results/logs/readme_pictures.log",
+        "results/logs/readme_picture/{machine}/{name}.log",
     conda:
         "../../environment.yml"
     params:
         script=f"{SRC}/figures.py",
-        names=README_PICTURES,
         code=code("figures.py"),
     shell:
-        "python {params.script} --tables results/reference/two-cores --style {input.style} --kinds svg "
-        "--out results/reference/two-cores/figures --only {params.names} > {log} 2>&1"
+        "python {params.script} --tables results/reference/{wildcards.machine} --style {input.style} --kinds svg "
+        "--out results/reference/{wildcards.machine}/figures --only {wildcards.name} > {log} 2>&1"
 
 
 rule figures:
