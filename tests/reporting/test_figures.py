@@ -79,16 +79,16 @@ def test_figure_is_drawn(name: str, figures: Path) -> None:
     assert "missing" not in data
 
 
-@pytest.mark.parametrize("name", ["final_loss", "training_curves", "prefill_scaling", "scaling_exponents"])
-def test_another_process_draws_the_same_bytes(name: str, results: Path, figures: Path, tmp_path: Path) -> None:
+def test_another_process_draws_the_same_bytes(results: Path, figures: Path, tmp_path: Path) -> None:
+    names = ["final_loss", "training_curves", "prefill_scaling", "scaling_exponents"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "src"), "PYTHONHASHSEED": "12345", "TZ": "Asia/Tokyo"}
     script = [sys.executable, str(ROOT / "src" / "figures.py"), "--tables", str(results / "tables")]
     subprocess.run(
-        [*script, "--config", str(results / "config.json"), "--out", str(tmp_path), "--only", name],
+        [*script, "--config", str(results / "config.json"), "--out", str(tmp_path), "--only", *names],
         check=True, env=environment, cwd=tmp_path,
     )  # fmt: skip
-    for suffix in (".svg", ".png", ".csv"):
-        assert (tmp_path / f"{name}{suffix}").read_bytes() == (figures / f"{name}{suffix}").read_bytes(), suffix
+    for file in (f"{name}{suffix}" for name in names for suffix in (".svg", ".png", ".csv")):
+        assert (tmp_path / file).read_bytes() == (figures / file).read_bytes(), file
 
 
 def test_final_loss_shows_the_means_of_the_runs_table_best_first(results: Path, figures: Path) -> None:

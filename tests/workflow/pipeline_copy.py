@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import forking
 import yaml
 
 from stand_ins import make_mirror, write_stand_in
@@ -17,6 +18,8 @@ PARTS = ("Snakefile", "environment.yml", "config", "workflow", "src", "report")
 
 class Pipeline:
     """Runs Snakemake in a copy of the repository."""
+
+    forked = True  # jobs of `run` are forked from a process that has imported PyTorch
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -40,12 +43,12 @@ class Pipeline:
         return {**plain, "PATH": path, "OMP_NUM_THREADS": "1", "SEQSCALE_MIRROR": str(self.mirror)}
 
     def run(
-        self, *arguments: str, config: str = "config/tiny.yaml", timeout: int = 800
+        self, *arguments: str, config: str = "config/tiny.yaml", timeout: int = 1700
     ) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             self.command(*arguments, config=config),
             cwd=self.folder,
-            env=self.environment,
+            env=self.environment | (forking.environment() if self.forked else {}),
             capture_output=True,
             text=True,
             timeout=timeout,

@@ -1,7 +1,6 @@
-"""A run that fails, and results that are lost, still end in a report that names its holes; and one claim by itself."""
+"""A run that fails, and results that are lost, still end in a report that names its holes."""
 
 import shutil
-from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -75,25 +74,3 @@ def test_mended_it_runs_whole_again(failed: tuple[Pipeline, int, str]) -> None:
     jobs = pipeline.jobs(config="config/small.yaml")
     assert jobs["train"] == 2  # the MLP, and the linear model whose history was lost
     assert {"tables", "verdicts", "digest", "figures", "report"} <= set(jobs)
-
-
-def test_one_claim_needs_its_own_jobs_and_no_others(finished: Pipeline) -> None:
-    target = "results/claims/001.scaling.csv"
-    jobs = finished.jobs("--forceall", target)
-    # prefill of Mamba and of the Transformer, and the source's own model by its own clock
-    assert jobs == {"resolve": 1, "bench": 3, "claim": 1}
-    done = finished.run(target)
-    assert done.returncode == 0, done.stderr
-    alone = pd.read_csv(finished.folder / target)
-    whole = pd.read_csv(finished.folder / "results/verdicts.csv")
-    whole = whole[whole["claim"] == "001.scaling"].reset_index(drop=True)
-    pd.testing.assert_frame_equal(alone[["part", "protocol", "verdict", "measured"]],
-                                  whole[["part", "protocol", "verdict", "measured"]])  # fmt: skip
-    shutil.rmtree(finished.folder / "results/claims")
-
-
-def test_an_unknown_claim_is_told_with_those_that_there_are(finished: Pipeline) -> None:
-    done = finished.run("results/claims/001.skaling.csv", "-n")
-    assert done.returncode != 0
-    assert "001.scaling" in done.stdout + done.stderr
-    assert not Path(finished.folder / "results/claims").exists()

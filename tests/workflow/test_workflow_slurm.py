@@ -63,6 +63,8 @@ def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 class Cluster(Pipeline):
     """A copy of the repository that runs its jobs through the SLURM profile."""
 
+    forked = False  # they belong to SLURM
+
     def command(self, *arguments: str, config: str = "config/tiny.yaml") -> list[str]:
         plain = super().command(*arguments, config=config)
         place = plain.index("--cores")
