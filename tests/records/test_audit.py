@@ -124,8 +124,9 @@ def test_another_config_is_told(copy: Path) -> None:
 
 def test_a_file_from_nowhere_is_told_and_a_lost_one_is_remade_by_snakemake(copy: Path) -> None:
     (copy / "runs/text/linear/seed1/extra.csv").write_text("1\n")
+    (copy / "runs/text/.hidden").write_text("1\n")
     (copy / "runs/text/linear/seed1/metrics.json").unlink()
-    assert findings(copy) == {("runs/text/linear/seed1/extra.csv", "not on record")}
+    assert findings(copy) == {(f"runs/text/{name}", "not on record") for name in (".hidden", "linear/seed1/extra.csv")}
 
 
 def test_the_rest_keeps_what_was_on_record_before(copy: Path) -> None:

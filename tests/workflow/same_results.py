@@ -31,14 +31,15 @@ from seqscale.files import read_json, sha256_of
 from seqscale.tables.columns import TABLES
 
 ROOT = Path(__file__).resolve().parents[2]
-OF_THE_MACHINE = ("time", "mean_time", "time_per_token", "peak_memory")  # quantities of bench, scaling and analyses
+# quantities of bench, scaling and analyses; flops, state, error and weighted_error must be the same
+OF_THE_MACHINE = ("time", "mean_time", "time_per_token", "tokens_per_second", "copy_rate", "peak_memory")
 CLOCKED = {"runs": ["train_seconds", "peak_memory_bytes"], "history": ["seconds"]}
 MEASURED = ["median", "p20", "p80", "repeats"]
 FITTED = [
     "exponent", "ci_low", "ci_high", "r2", "coefficient", "local_first", "local_last", "still_rising", "exponent_all",
     "ci_low_all", "ci_high_all", "length_min", "length_min_all", "points", "points_all", "reason",
 ]  # fmt: skip
-JUDGED = ["measured", "ci_low", "ci_high", "verdict", "reason"]
+JUDGED = ["measured", "ci_low", "ci_high", "n", "verdict", "reason"]
 GROUPS = ("--group-components", "run=9", "--resources", "mem_mb=16000")  # nine runs in a SLURM job, one after the other
 
 
@@ -124,8 +125,8 @@ def _is_timed(trial: Trial) -> bool:
     return trial.select.get("quantity") in OF_THE_MACHINE or bool(columns & {"train_seconds", "seconds"})
 
 
-def run_both(folder: Path) -> tuple[Path, Path]:
-    """Clone twice, run the tiny configuration here and through SLURM.
+def run_both(folder: Path, config: str) -> tuple[Path, Path]:
+    """Clone twice, run a configuration here and through SLURM.
 
     Raises:
         RuntimeError: one of the runs failed.
@@ -143,7 +144,7 @@ def run_both(folder: Path) -> tuple[Path, Path]:
         subprocess.run(["git", "-C", place, "checkout", "--quiet", commit.stdout.strip()], check=True)
         if mirror is None:
             write_stand_in(place / "config/datasets.yaml", make_mirror(folder / f"{place.name}-mirror"))
-    snakemake = [sys.executable, "-m", "snakemake", "--configfile", "config/tiny.yaml", "--quiet", "rules", "progress"]
+    snakemake = [sys.executable, "-m", "snakemake", "--configfile", config, "--quiet", "rules", "progress"]
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
 
     def run(place: Path, *words: str) -> None:
@@ -166,11 +167,12 @@ def main() -> int:
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("folders", nargs="*", type=Path, metavar="FOLDER")
     p.add_argument("--slurm", type=Path, metavar="FOLDER", help="make both runs in this folder first")
+    p.add_argument("--configfile", default="config/tiny.yaml", help="another configuration (default: %(default)s)")
     a = p.parse_args()
     if (a.slurm is None) == (len(a.folders) != 2):
         p.error("give two folders of results, or --slurm FOLDER")
     try:
-        here, there = a.folders if a.slurm is None else run_both(a.slurm)
+        here, there = a.folders if a.slurm is None else run_both(a.slurm.resolve(), a.configfile)
     except RuntimeError as error:
         print(error, file=sys.stderr)
         return 2

@@ -24,7 +24,7 @@ VERDICTS = [  # a claim about losses, one about times
     {"claim": "000.loss", "part": "mamba", "protocol": "fair", "measured": 1.5, "verdict": "inconclusive"},
     {"claim": "004.linear", "part": "", "protocol": "fair", "measured": 1.1, "verdict": "reproduced"},
 ]
-COLUMNS = ["claim", "protocol", "part", "measured", "ci_low", "ci_high", "verdict", "reason"]
+COLUMNS = ["claim", "protocol", "part", "measured", "ci_low", "ci_high", "n", "verdict", "reason"]
 
 
 def write(folder: Path, **changes: list[dict[str, Any]]) -> Path:

@@ -114,7 +114,7 @@ rule train:  # waits until the other one has begun, so that both hold their GPU 
     shell:
         "echo $CUDA_VISIBLE_DEVICES > results/sees{wildcards.run}; "
         "for i in $(seq 300); do test -s results/sees0 -a -s results/sees1 && break; sleep 0.2; done; "
-        "mv results/sees{wildcards.run} {output}"
+        "cp results/sees{wildcards.run} {output}"
 """
 
 

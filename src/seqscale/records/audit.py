@@ -66,7 +66,7 @@ def audit(root: Path) -> tuple[int, list[Finding]]:
     count = 0
     for file in sorted(f for f in root.rglob("*") if f.is_file()):
         name = file.relative_to(root).as_posix()
-        if name in known or name.startswith(f"{FOLDER}/") or file.name.startswith("."):
+        if name in known or name.startswith(f"{FOLDER}/"):
             continue
         count += 1
         if record_of(root, name).is_file():
