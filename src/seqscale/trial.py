@@ -5,6 +5,7 @@ two), so what was built before with the same code is remembered in the user's ca
 seqscale/built: an empty file each) and not built again; failures never are remembered.
 """
 
+import contextlib
 import functools
 import importlib
 import importlib.metadata
@@ -61,17 +62,19 @@ def check_builds(config: Config) -> None:
     problems = Problems(config.sources)
     folder, said = _cache(), dict[str, str]()
     for part in parts(config):
+        known = folder
         try:
             key = part.key()
-        except (OSError, SyntaxError, ValueError):  # code that cannot be read: building it will say what is wrong
-            key = digest(repr(part))
-        if folder is not None and (folder / key).exists():
+        except (ImportError, OSError, SyntaxError, ValueError):  # code that cannot be read: building it will say why
+            key, known = digest(repr(part)), None
+        if known is not None and (known / key).exists():
             continue
         words = said[key] = said[key] if key in said else refusal(part)
         if words:
             problems.add(_key(part, words), f"the {part.what()} cannot be built: {words}")
-        elif folder is not None:
-            (folder / key).touch()
+        elif known is not None:
+            with contextlib.suppress(OSError):  # a full disk costs the time of building again, nothing else
+                (known / key).touch()
     problems.done()
 
 
@@ -144,7 +147,8 @@ def _key(part: Part, words: str) -> list[str | int]:
 
 def _cache() -> Path | None:
     """The cache folder; None where it cannot be written."""
-    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "seqscale" / "built"
+    base = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
+    folder = Path(base) / "seqscale" / "built"
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError:
