@@ -6,7 +6,6 @@ seqscale/built: an empty file each) and not built again; failures never are reme
 """
 
 import contextlib
-import functools
 import importlib
 import importlib.metadata
 import os
@@ -40,17 +39,16 @@ class Part:
     def what(self) -> str:
         return f"published model {self.published!r}" if self.published else f"mixer {self.mixer!r}"
 
-    def key(self) -> str:
+    def key(self, code: str) -> str:
         """Equal for parts that are built alike by the same code."""
-        built = {name: value for name, value in vars(self).items() if name != "place"}
-        return digest([built, _code(self.mixer, self.published)])
+        return digest([{name: value for name, value in vars(self).items() if name != "place"}, code])
 
 
-@functools.cache
-def _code(mixer: str, published: str) -> str:
-    """A digest of the code that builds a mixer, or a model as published, PyTorch's version included."""
-    own = (f"seqscale.models.published.source_{published.split('.')[0]}",) if published else mixer_code(mixer)
-    return code_digest(*BUILDING, *own) + importlib.metadata.version("torch")
+def _code(used: list[Part]) -> str:
+    """A digest of all code that builds these parts, PyTorch's version included; errors as of `code_digest`."""
+    roots = {root for part in used if part.mixer for root in mixer_code(part.mixer)}
+    roots |= {f"seqscale.models.published.source_{p.published.split('.')[0]}" for p in used if p.published}
+    return code_digest(*BUILDING, *sorted(roots)) + importlib.metadata.version("torch")
 
 
 def check_builds(config: Config) -> None:
@@ -60,21 +58,21 @@ def check_builds(config: Config) -> None:
         ConfigError: naming each mixer that cannot be built, with file and key, in the mixer's own words.
     """
     problems = Problems(config.sources)
-    folder, said = _cache(), dict[str, str]()
-    for part in parts(config):
-        known = folder
-        try:
-            key = part.key()
-        except (ImportError, OSError, SyntaxError, ValueError):  # code that cannot be read: building it will say why
-            key, known = digest(repr(part)), None
-        if known is not None and (known / key).exists():
+    used, folder, said = list(parts(config)), _cache(), dict[str, str]()
+    try:
+        code = _code(used)
+    except (ImportError, OSError, SyntaxError, ValueError):  # building what cannot be read will say why
+        code, folder = "", None
+    for part in used:
+        key = part.key(code)
+        if folder is not None and (folder / key).exists():
             continue
         words = said[key] = said[key] if key in said else refusal(part)
         if words:
             problems.add(_key(part, words), f"the {part.what()} cannot be built: {words}")
-        elif known is not None:
+        elif folder is not None:
             with contextlib.suppress(OSError):  # a full disk costs the time of building again, nothing else
-                (known / key).touch()
+                (folder / key).touch()
     problems.done()
 
 
