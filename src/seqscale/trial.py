@@ -5,7 +5,7 @@ two), so what was built before with the same code is remembered in the user's ca
 seqscale/built: an empty file each) and not built again; failures never are remembered.
 """
 
-import functools
+import contextlib
 import importlib
 import importlib.metadata
 import os
@@ -39,17 +39,16 @@ class Part:
     def what(self) -> str:
         return f"published model {self.published!r}" if self.published else f"mixer {self.mixer!r}"
 
-    def key(self) -> str:
+    def key(self, code: str) -> str:
         """Equal for parts that are built alike by the same code."""
-        built = {name: value for name, value in vars(self).items() if name != "place"}
-        return digest([built, _code(self.mixer, self.published)])
+        return digest([{name: value for name, value in vars(self).items() if name != "place"}, code])
 
 
-@functools.cache
-def _code(mixer: str, published: str) -> str:
-    """A digest of the code that builds a mixer, or a model as published, PyTorch's version included."""
-    own = (f"seqscale.models.published.source_{published.split('.')[0]}",) if published else mixer_code(mixer)
-    return code_digest(*BUILDING, *own) + importlib.metadata.version("torch")
+def _code(used: list[Part]) -> str:
+    """A digest of all code that builds these parts, PyTorch's version included; errors as of `code_digest`."""
+    roots = {root for part in used if part.mixer for root in mixer_code(part.mixer)}
+    roots |= {f"seqscale.models.published.source_{p.published.split('.')[0]}" for p in used if p.published}
+    return code_digest(*BUILDING, *sorted(roots)) + importlib.metadata.version("torch")
 
 
 def check_builds(config: Config) -> None:
@@ -59,19 +58,21 @@ def check_builds(config: Config) -> None:
         ConfigError: naming each mixer that cannot be built, with file and key, in the mixer's own words.
     """
     problems = Problems(config.sources)
-    folder, said = _cache(), dict[str, str]()
-    for part in parts(config):
-        try:
-            key = part.key()
-        except (OSError, SyntaxError, ValueError):  # code that cannot be read: building it will say what is wrong
-            key = digest(repr(part))
+    used, folder, said = list(parts(config)), _cache(), dict[str, str]()
+    try:
+        code = _code(used)
+    except (ImportError, OSError, SyntaxError, ValueError):  # building what cannot be read will say why
+        code, folder = "", None
+    for part in used:
+        key = part.key(code)
         if folder is not None and (folder / key).exists():
             continue
         words = said[key] = said[key] if key in said else refusal(part)
         if words:
             problems.add(_key(part, words), f"the {part.what()} cannot be built: {words}")
         elif folder is not None:
-            (folder / key).touch()
+            with contextlib.suppress(OSError):  # a full disk costs the time of building again, nothing else
+                (folder / key).touch()
     problems.done()
 
 
@@ -144,7 +145,8 @@ def _key(part: Part, words: str) -> list[str | int]:
 
 def _cache() -> Path | None:
     """The cache folder; None where it cannot be written."""
-    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "seqscale" / "built"
+    base = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
+    folder = Path(base) / "seqscale" / "built"
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError:

@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import time
 from pathlib import Path
 
@@ -52,6 +53,16 @@ def test_a_torn_row_is_not_read(ledger: Ledger) -> None:
     assert job_words(ledger, Job("train", TRAIN)) == "train text/mamba seed 1: step 0 of 80"
     history.write_text(HEADER + "".join(f"{i},2,3,{i / 10},1e-3,{i},,1\n" for i in range(1, 2000)))
     assert last_row(history) == (1999, 1999.0, 199.9)
+
+
+def test_what_an_earlier_run_wrote_is_not_this_ones_step(ledger: Ledger) -> None:
+    """A run that is made again begins anew: until it writes, its time is all that is known."""
+    history = ledger.results / "work/runs/text/mamba/seed1/history.csv"
+    hour_ago = time.time() - 3600
+    os.utime(history, (hour_ago, hour_ago))
+    assert job_words(ledger, Job("train", TRAIN, began=time.monotonic() - 65)) == "train text/mamba seed 1: 1:05"
+    history.touch()
+    assert "step 20 of 80" in job_words(ledger, Job("train", TRAIN))
 
 
 def test_other_jobs_tell_how_long_they_have_run(ledger: Ledger) -> None:

@@ -24,7 +24,8 @@ rule train:
     params: experiment="text"
     wildcard_constraints: model="[a-z]+"
     log: "{model}.log"
-    shell: "echo learning >&2 2> {log}; while [ ! -e go_on ]; do sleep 0.1; done; test ! -e fail_{wildcards.model}; "
+    shell: "touch results/work/runs/text/{wildcards.model}/seed1/history.csv; "  # a run writes it anew as it begins
+           "echo learning >&2 2> {log}; while [ ! -e go_on ]; do sleep 0.1; done; test ! -e fail_{wildcards.model}; "
            "touch {output}"
 """
 
@@ -103,7 +104,8 @@ def test_in_a_terminal(folder: Path, tmux: list[str]) -> None:
     if started.returncode:
         pytest.skip(f"tmux cannot start here: {started.stderr.strip()}")
     subprocess.run([*tmux, "send-keys", "-t", "view", line, "Enter"], check=True)
-    text = until(tmux, "2 running")
+    until(tmux, "30/60")
+    text = until(tmux, "10/60")
     assert re.search(r"train +text/mamba seed 1 +30/60 +1\.234 +0:30", text), text
     assert re.search(r"train +text/lstm seed 1 +10/60 +1\.234 +0:50", text), text
     assert re.search(r"0 of 2 jobs \(0 %\), 2 running, \d+:\d\d gone", text), text

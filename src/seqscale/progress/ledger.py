@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 WORK = {"train": "runs/{experiment}/{model}/seed{seed}", "search": "search/{experiment}/{model}/lr{rate}"}
+CLOCKS_APART = 5.0  # seconds that a file server's clock may be behind
 TAIL_BYTES = 4096  # of a growing history: more than a row or two
 
 
@@ -45,6 +46,11 @@ class Job:
         where = "/".join(w[key] for key in ("suite", "experiment", "dataset", "model") if key in w)
         which = "".join(f" {word} {w[key]}" for key, word in (("seed", "seed"), ("rate", "rate")) if key in w)
         return where + which
+
+    @property
+    def started(self) -> float:
+        """When it began, in the time that files are stamped with."""
+        return time.time() - (time.monotonic() - self.began)
 
     @property
     def group(self) -> tuple[str, str]:
@@ -127,7 +133,10 @@ class Ledger:
         try:
             folder = self.results / "work" / WORK[job.rule].format(**job.wildcards)
             total = int(json.loads((folder / "run.json").read_text(encoding="utf-8"))["steps"])
-            row = last_row(folder / "history.csv")
+            history = folder / "history.csv"
+            if history.stat().st_mtime < job.started - CLOCKS_APART:
+                return None  # of an earlier run: a job writes it anew when it begins, resuming or not
+            row = last_row(history)
         except (OSError, KeyError, ValueError):
             return None
         return Steps(0, total, None, 0.0) if row is None else Steps(row[0], total, *row[1:])

@@ -185,9 +185,12 @@ class LiveView:
         if len(jobs) > MOST_ROWS:
             table.add_row("", Text(f"and {len(jobs) - MOST_ROWS} more", style="dim"))
         style = "bold red" if ledger.failed else "bold"
-        width = min(60, max(10, self.console.width - 2))
+        words = headline(ledger)
+        width = min(60, max(10, self.console.width - len(words) - 2))
         bar = ProgressBar(total=max(1, ledger.total), completed=ledger.done, width=width)
-        return Group(table, bar, Text(headline(ledger), style=style))
+        whole = Table.grid(padding=(0, 1))  # a bar by itself ends no line and keeps no distance
+        whole.add_row(bar, Text(words, style=style))
+        return Group(table, whole)
 
     def _row(self, job: Job) -> list[str]:
         steps = self.ledger.steps(job)
