@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats as distributions
 
-from seqscale.stats.proportions import accuracy_interval, crossed_interval, share_interval, wilson_interval
+from seqscale.stats.proportions import accuracy_interval, as_share, crossed_interval, share_interval, wilson_interval
 
 
 @pytest.mark.parametrize(("hits", "count"), [(0, 5), (3, 5), (5, 5), (80, 100), (2300, 2762)])
@@ -63,6 +63,17 @@ def test_shares_over_seeds_hold_the_truth_near_the_end() -> None:
         for _ in range(400)
     )
     assert held >= 0.92 * 400
+
+
+def test_a_spread_becomes_an_interval_of_a_share() -> None:
+    wide = crossed_interval(np.array([[0.0, 0.0, 0.2], [0.0, 0.1, 0.3]]))
+    assert wide.low is not None
+    assert wide.low < 0
+    found = as_share(wide)
+    assert found.low is not None
+    assert found.high is not None
+    assert 0 < found.low < wide.estimate < found.high < 1
+    assert as_share(crossed_interval(np.zeros((2, 3)))).high == 0.0  # no flip at all has no spread
 
 
 def test_shares_at_the_very_end() -> None:

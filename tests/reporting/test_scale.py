@@ -33,6 +33,17 @@ def test_the_scale_is_what_the_runs_say(tables: Tables) -> None:
     assert (timed["length_min"], timed["length_max"], timed["batch"]) == (128, 4096, 1)
 
 
+def test_runs_that_are_not_there_have_no_size(tables: Tables) -> None:
+    lost = tables.runs.assign(status=tables.runs["status"].where(tables.runs["model"] == "mamba", "missing"))
+    lost.loc[lost["status"] == "missing", ["protocol", "context", "params"]] = None
+    frame = scale.scale_table(Tables(**{**vars(tables), "runs": lost})).set_index("name")
+    assert (frame.loc["text", "models"], frame.loc["text", "protocol"], frame.loc["text", "context"]) == (
+        1,
+        "fair",
+        128,
+    )
+
+
 def test_the_top_and_the_claims_say_it(html: str, tables: Tables) -> None:
     top = plain(html[html.index('id="scale"') : html.index('id="sources"')])
     for title in ("Characters of the Python documentation", "Selective copying (Mamba paper, section 4.1.1), small"):

@@ -10,7 +10,7 @@ from typing import Any
 from docutils.core import publish_parts  # type: ignore[import-untyped]
 
 from seqscale.reporting import svg
-from seqscale.reporting.catalog import entry
+from seqscale.reporting.catalog import ALL, entry
 from seqscale.reporting.chart import Chart, Lines, as_spec
 from seqscale.reporting.figures import build
 from seqscale.reporting.html import esc
@@ -83,7 +83,7 @@ class Charts:
             hole = f'<p class="hole">Nothing to draw: {esc(chart.missing)}</p>'
             return f'<figure class="chart" id="{esc(name)}"><figcaption>{heading}</figcaption>{hole}</figure>'
         label = svg.description(path) or chart.alt
-        picture = svg.inline(path.read_text(encoding="utf-8"), f"f-{name.replace('.', '-')}", label)
+        picture = svg.inline(path.read_text(encoding="utf-8"), f"f{ALL.index(name)}", label)
         numbers = path.with_name(f"{name}.csv")
         csv = numbers.read_text(encoding="utf-8") if numbers.is_file() else chart.data.to_csv(index=False)
         spec: Mapping[str, Any] = {**as_spec(chart), "name": name, "alt": label, "csv": csv}

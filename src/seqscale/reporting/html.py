@@ -150,13 +150,14 @@ class Downloads:
     """Files carried inside the page as data: links, within a budget, so that the page stays one small file."""
 
     budget_bytes: int = 5_000_000  # of base64; figures, library and text come on top, the page stays below 15 MB
+    largest_bytes: int = 1_000_000  # of one file: the history of hundreds of runs is not carried
 
     def link(self, path: Path, words: str) -> str:
         """A link that saves `path`; words only where the file is absent or the budget spent."""
         if not path.is_file():
             return f'<span class="muted">{esc(words)}: not there</span>'
         size = (path.stat().st_size + 2) // 3 * 4
-        if size > self.budget_bytes:
+        if size > min(self.budget_bytes, self.largest_bytes):
             return f'<span class="muted">{esc(words)}: too large to carry, see {esc(path.name)} beside this page</span>'
         self.budget_bytes -= size
         data = base64.b64encode(path.read_bytes()).decode("ascii")

@@ -1,5 +1,6 @@
 """Means with 95 % intervals over seeds, in the shape that figures and tables want them."""
 
+import functools
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -24,7 +25,11 @@ def estimate(values: Sequence[float], share: bool = False) -> Estimate:
     Missing values are left out here because they are shown beside the mean: runs that did not finish are counted,
     named and drawn as crosses. No values: all NaN and n = 0.
     """
-    good = [float(v) for v in values if np.isfinite(v)]
+    return _estimate(tuple(float(v) for v in values if np.isfinite(v)), share)
+
+
+@functools.lru_cache(maxsize=100_000)  # several figures show the same means, and five seeds are bootstrapped
+def _estimate(good: tuple[float, ...], share: bool) -> Estimate:
     if not good:
         return Estimate(np.nan, np.nan, np.nan, 0)
     found = share_interval(good) if share else mean_interval(good)

@@ -92,7 +92,11 @@ def _experiment(tables: Tables, style: Style, experiment: str) -> str:
     first = runs.iloc[0]
     title = esc(tables.experiment_title(experiment))
     reference = esc(tables.model_title(tables.reference(experiment)))
-    header = ["Model", "Test accuracy" if accuracy else "Test loss", "Test loss" if accuracy else "Validation loss"]
+    header = [
+        "Model",
+        "Test accuracy [95 %]" if accuracy else "Test loss [95 %]",
+        "Test loss" if accuracy else "Validation loss",
+    ]
     header += (["Bits per character"] if has_bits else []) + [
         "Seeds finished",
         "Parameters",
@@ -104,8 +108,13 @@ def _experiment(tables: Tables, style: Style, experiment: str) -> str:
         str(first["protocol"]), str(first["protocol"])
     )
     tokens = si(float(runs["train_tokens"].max()), "")
+    share_words = (
+        " That of an accuracy is Wilson’s at the seeds’ effective number of answers, which stays within 0 and 100 % "
+        "without being cut off there."
+    )
     note = (
-        f"Mean over the seeds that finished, with its 95 % interval; losses in nats per token. "
+        f"Mean over the seeds that finished, with its 95 % interval; losses in nats per token."
+        f"{share_words if accuracy else ''} "
         f"Data: {esc(first['dataset'])}; {esc(protocol)}; {tokens} training tokens in each run. "
         f"Parameters without embeddings, beside the ratio to {reference}."
     )

@@ -25,7 +25,8 @@ AT_THE_TOP = 6  # experiments; further ones are folded away
 
 def scale_table(tables: Tables) -> pd.DataFrame:
     """A row per experiment that was trained, per suite that was timed and per analysis (COLUMNS)."""
-    rows = [_trained(tables, e) for e in tables.experiments if (tables.runs["experiment"] == e).any()]
+    ran = tables.runs[tables.runs["status"] != "missing"]  # a run that is not there has no size
+    rows = [_trained(tables, e) for e in tables.experiments if (ran["experiment"] == e).any()]
     for kind, frame in ((TIMED, tables.bench), (ANALYSED, tables.analyses)):
         for suite in dict.fromkeys(frame["suite"].dropna()):
             rows.append(_timed(tables, kind, str(suite), frame[frame["suite"] == suite]))
@@ -34,7 +35,7 @@ def scale_table(tables: Tables) -> pd.DataFrame:
 
 def _trained(tables: Tables, experiment: str) -> dict[str, Any]:
     runs = tables.table("runs", "device", "context batch")
-    runs = runs[runs["experiment"] == experiment]
+    runs = runs[(runs["experiment"] == experiment) & (runs["status"] != "missing")]
     first = records(runs)[0]
     return {
         "kind": TRAINED, "name": experiment, "title": tables.experiment_title(experiment),

@@ -104,6 +104,21 @@ def crossed_interval(values: np.ndarray, level: float = LEVEL) -> Interval:
     return Interval(float(values.mean()), low, high, values.size, level, f"{' and '.join(known)}, in quadrature")
 
 
+def as_share(interval: Interval) -> Interval:
+    """The interval of a mean that is a share, with the same spread, such that it cannot leave [0, 1] (Wilson).
+
+    The spread is turned into an effective number of cases, as in `share_interval`. Without a spread nothing changes.
+    """
+    if interval.low is None or interval.high is None or interval.high == interval.low:
+        return interval
+    share = min(max(interval.estimate, 0.0), 1.0)
+    half = max(share - interval.low, interval.high - share) / float(distributions.norm.ppf(0.5 + interval.level / 2))
+    if not 0.0 < share < 1.0 or half == 0.0:
+        return interval
+    low, high = _wilson(share, share * (1.0 - share) / half**2, interval.level)
+    return Interval(share, low, high, interval.n, interval.level, f"{interval.method}, Wilson score")
+
+
 def _in_quadrature(estimate: float, sides: Sequence[Interval]) -> tuple[float, float]:
     """An interval from the deviations of independent sources, each side of the estimate for itself."""
     below = [side.estimate - side.low for side in sides if side.low is not None]

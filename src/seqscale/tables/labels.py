@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from seqscale.stats import Interval
-from seqscale.stats.proportions import accuracy_interval, crossed_interval, wilson_interval
+from seqscale.stats.proportions import accuracy_interval, as_share, crossed_interval, wilson_interval
 from seqscale.tables.matrix import RunKey
 
 Rows = list[dict[str, Any]]
@@ -91,7 +91,7 @@ def _counterfactuals(runs: list[list[list[Any]]]) -> Rows:
         pairs = list(combinations(range(len(values)), 2))
         flips = np.mean([(values[a] > 0) != (values[b] > 0) for a, b in pairs], axis=0)
         apart = np.mean([np.abs(values[a] - values[b]) for a, b in pairs], axis=0)
-        flip, gap = crossed_interval(np.asarray(flips, dtype=float)), crossed_interval(apart)
+        flip, gap = as_share(crossed_interval(np.asarray(flips, dtype=float))), crossed_interval(apart)
         base = {"attribute": attribute, "templates": shape[1], "seeds": shape[0], "method": flip.method}
         table.append(
             {
@@ -99,8 +99,8 @@ def _counterfactuals(runs: list[list[list[Any]]]) -> Rows:
                 "pairs": len(pairs) * flips.size,
                 "flips": round(float(flips.sum()) * len(pairs)),
                 "flip_share": flip.estimate,
-                "flip_low": None if flip.low is None else max(0.0, flip.low),
-                "flip_high": None if flip.high is None else min(1.0, flip.high),
+                "flip_low": flip.low,
+                "flip_high": flip.high,
                 "score_gap": gap.estimate,
                 "score_gap_low": None if gap.low is None else max(0.0, gap.low),
                 "score_gap_high": gap.high,
