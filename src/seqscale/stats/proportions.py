@@ -112,7 +112,7 @@ def as_share(interval: Interval) -> Interval:
     if interval.low is None or interval.high is None or interval.high == interval.low:
         return interval
     share = min(max(interval.estimate, 0.0), 1.0)
-    half = max(share - interval.low, interval.high - share) / float(distributions.norm.ppf(0.5 + interval.level / 2))
+    half = max(share - interval.low, interval.high - share) / float(special.ndtri(0.5 + interval.level / 2))
     if not 0.0 < share < 1.0 or half == 0.0:
         return interval
     low, high = _wilson(share, share * (1.0 - share) / half**2, interval.level)
