@@ -74,8 +74,9 @@ def claims() -> str:
         cells = [_cell(of_claim, whole, protocol) for protocol in ("published", "fair")]
         lines.append(f"| `{claim}` {whole['title'].iloc[0]} | {whole['published'].iloc[0]} | {cells[0]} | {cells[1]} |")
     return "\n".join([
-        f"On one {origin['device_name']} (PyTorch {origin['packages']['torch']}), in parts: "
-        f"{_listed(origin['experiments'])} trained, {_listed(origin['suites'])} timed. "
+        f"On one {origin['device_name']} (PyTorch {origin['packages']['torch']}), in parts: {len(origin['experiments'])} "
+        f"of the experiments and {len(origin['suites'])} of the benchmark suites of `config/full.yaml` "
+        "([which](results/reference/h200/provenance.json)). "
         f"{len(lines) - 2} claims could be judged; for {untested} more the run lacks its experiments or the source "
         "gives nothing to rerun ([verdicts.csv](results/reference/h200/verdicts.csv) has the reason, every interval "
         "and every seed count).",
@@ -94,10 +95,6 @@ def _cell(of_claim: pd.DataFrame, whole: pd.DataFrame, protocol: str) -> str:
     numbers += [f"{part['part']} {float(part['measured']):.4g}" for _, part in parts.head(MOST).iterrows()]
     more = f" and {len(parts) - MOST} more" if len(parts) > MOST else ""
     return f"**{row['verdict']}**" + (f": {', '.join(numbers)}{more}" if numbers else "")
-
-
-def _listed(names: list[str]) -> str:
-    return ", ".join(names)
 
 
 def filled(text: str) -> str:

@@ -48,10 +48,10 @@ rule readme_picture:
         style=STYLE,
     output:
         "results/reference/{machine}/figures/{name}.svg",
-    wildcard_constraints:
-        machine="|".join(README_PICTURES),
     log:
         "results/logs/readme_picture/{machine}/{name}.log",
+    wildcard_constraints:
+        machine="|".join(README_PICTURES),
     conda:
         "../../environment.yml"
     params:
