@@ -73,16 +73,15 @@ def claims() -> str:
             continue
         cells = [_cell(of_claim, whole, protocol) for protocol in ("published", "fair")]
         lines.append(f"| `{claim}` {whole['title'].iloc[0]} | {whole['published'].iloc[0]} | {cells[0]} | {cells[1]} |")
-    return "\n".join([
-        f"On one {origin['device_name']} (PyTorch {origin['packages']['torch']}), in parts: "
-        f"{len(origin['experiments'])} of the experiments and {len(origin['suites'])} of the benchmark suites of `config/full.yaml` "
-        "([which](results/reference/h200/provenance.json)). "
-        f"{len(lines) - 2} claims could be judged; for {untested} more the run lacks its experiments or the source "
-        "gives nothing to rerun ([verdicts.csv](results/reference/h200/verdicts.csv) has the reason, every interval "
-        "and every seed count).",
-        "",
-        *lines,
-    ])  # fmt: skip
+    trained, timed = len(origin["experiments"]), len(origin["suites"])
+    head = (
+        f"On one {origin['device_name']} (PyTorch {origin['packages']['torch']}), in parts: {trained} of the experiments "
+        f"and {timed} of the benchmark suites of `config/full.yaml` ([which](results/reference/h200/provenance.json)). "
+        f"{len(lines) - 2} claims could be judged; for {untested} more the run lacks its experiments or the source gives "
+        "nothing to rerun ([verdicts.csv](results/reference/h200/verdicts.csv) has the reason, every interval and every "
+        "seed count)."
+    )
+    return "\n".join([head, "", *lines])
 
 
 def _cell(of_claim: pd.DataFrame, whole: pd.DataFrame, protocol: str) -> str:

@@ -202,8 +202,11 @@ def short_count(value: float) -> str:
 
 
 def length_text(value: float) -> str:
-    """A sequence length as people write it: 4096, then 16Ki for multiples of 1024 beyond 9999."""
-    return f"{value / 1024:g}Ki" if value >= 10_000 and value % 1024 == 0 else f"{value:g}"
+    """A sequence length as people write it: 4096; beyond 9999 multiples of 1024 as 16Ki, and of 1000 as 20k."""
+    for unit, name in ((1024, "Ki"), (1000, "k")):
+        if value >= 10_000 and value % unit == 0:
+            return f"{value / unit:g}{name}"
+    return f"{value:g}"
 
 
 def save(
