@@ -74,12 +74,12 @@ def claims() -> str:
         cells = [_cell(of_claim, whole, protocol) for protocol in ("published", "fair")]
         lines.append(f"| `{claim}` {whole['title'].iloc[0]} | {whole['published'].iloc[0]} | {cells[0]} | {cells[1]} |")
     trained, timed = len(origin["experiments"]), len(origin["suites"])
+    folder = "results/reference/h200"
     head = (
-        f"On one {origin['device_name']} (PyTorch {origin['packages']['torch']}), in parts: {trained} of the experiments "
-        f"and {timed} of the benchmark suites of `config/full.yaml` ([which](results/reference/h200/provenance.json)). "
-        f"{len(lines) - 2} claims could be judged; for {untested} more the run lacks its experiments or the source gives "
-        "nothing to rerun ([verdicts.csv](results/reference/h200/verdicts.csv) has the reason, every interval and every "
-        "seed count)."
+        f"On one {origin['device_name']} (PyTorch {origin['packages']['torch']}), in parts: {trained} of the "
+        f"experiments and {timed} of the benchmark suites of `config/full.yaml` ([which]({folder}/provenance.json)). "
+        f"{len(lines) - 2} claims could be judged; for {untested} more the run lacks its experiments or the source "
+        f"gives nothing to rerun. [verdicts.csv]({folder}/verdicts.csv) has the reason, every interval and the seeds."
     )
     return "\n".join([head, "", *lines])
 
