@@ -9,7 +9,7 @@ import torch
 from bench_jobs import DEVICES
 
 from seqscale.benchmarks import Summary, measure
-from seqscale.benchmarks.timing import LEAST, PATIENCE
+from seqscale.benchmarks.timing import FEWEST, LEAST, LONG, PATIENCE, _enough
 
 
 def spin(seconds: float) -> None:
@@ -52,6 +52,12 @@ def test_a_slow_call_is_not_repeated_more_than_patience_allows() -> None:
     found = measure(lambda: (calls.append(0), time.sleep(0.02)), repeats=100, min_seconds=0.01)
     assert found.repeats == max(LEAST, PATIENCE)
     assert len(calls) == found.repeats + 1, "one warm-up: a second would cost too much of min_seconds"
+
+
+@pytest.mark.parametrize(("seconds", "least"), [(LONG * 0.9, LEAST), (LONG, FEWEST), (60.0, FEWEST)])
+def test_only_calls_of_seconds_are_called_fewer_than_seven_times(seconds: float, least: int) -> None:
+    taken = next(n for n in range(1, 100) if _enough(n, n * seconds, repeats=20, min_seconds=0.05))
+    assert taken == least
 
 
 def test_the_first_calls_are_not_timed() -> None:

@@ -170,6 +170,14 @@ CASES: dict[str, tuple[Callable[[Values], None], list[str]]] = {
     ),
     "unknown benchmarked model": (at("benchmarks", "models", value=["mambo"]), ["benchmarks.models[0]", "'mamba'"]),
     "length of zero": (at("benchmarks", "suites", "prefill", "lengths", value=[0]), ["lengths[0]", "at least 1"]),
+    "a curve's end before its beginning": (
+        at("benchmarks", "suites", "prefill", "longest", value={"mamba": 1}),
+        ["benchmarks.suites.prefill.longest.mamba", "leaves none of the lengths"],
+    ),
+    "a curve's end for no model of the suite": (
+        at("benchmarks", "suites", "prefill", "longest", value={"lstm_of_mine": 64}),
+        ["benchmarks.suites.prefill.longest.lstm_of_mine", "not among the suite's models"],
+    ),
     "name that is no folder": (
         at("experiments", value={"my/text": {}}),
         ["'my/text'", "letters, digits and underscores"],

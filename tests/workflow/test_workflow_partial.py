@@ -20,6 +20,16 @@ EXPERIMENT = {
     "learning_rate": 0.01,
 }
 
+# it can be built, so it is found out only where it runs
+BROKEN = """
+
+def _broken(*arguments: object) -> None:
+    raise RuntimeError("a mixer that nobody tried")
+
+
+MLP.forward = _broken
+"""
+
 
 @pytest.fixture(scope="module")
 def failed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Pipeline, int, str]:
@@ -27,7 +37,7 @@ def failed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Pipeline, int, str
     pipeline = Pipeline(tmp_path_factory.mktemp("failed") / "repo")
     config = pipeline.write_config("small", experiments={"text": EXPERIMENT}, benchmarks=None)
     mixer = pipeline.folder / "src/seqscale/mixers/mlp.py"
-    mixer.write_text(mixer.read_text() + "\nraise RuntimeError('a mixer that nobody tried')\n")
+    mixer.write_text(mixer.read_text() + BROKEN)
     done = pipeline.run("--keep-going", config=config)
     return pipeline, done.returncode, done.stdout + done.stderr
 

@@ -17,9 +17,9 @@ from seqscale.benchmarks.timing import Summary, measure
 from seqscale.devices import resolve_device, resolve_precision
 from seqscale.mixers import Mixer
 from seqscale.models import LanguageModel, ModelState, PublishedModel, build, build_as_published
+from seqscale.recording import NotRecorded, record
 
 BRIEF = 0.25  # seconds of an eager call; launching a step of 48 layers can take the host a tenth of a second
-COMPILING = 5.0  # seconds that a first call may spend on compiling its kernels; beyond that it is long by itself
 
 
 @dataclass(frozen=True)
@@ -139,11 +139,10 @@ class Bench:
             return call
         torch.cuda.empty_cache()  # what eager calls have cached is of no use to a graph
         try:
-            return as_graph(call)
-        except RuntimeError as error:
-            note = f"no CUDA graph, launched kernel by kernel: {str(error).splitlines()[0]}"
+            return record(call, self.device)[0].replay
+        except NotRecorded as error:
+            note = f"no CUDA graph, launched kernel by kernel: {error}"
             self.notes += [note] if note not in self.notes else []
-            torch.cuda.synchronize()
             return call
 
     def implementation(self, probe: Probe) -> str:
@@ -169,26 +168,10 @@ def _built(config: BenchConfig) -> LanguageModel:
 
 
 def _brief(call: Callable[[], object]) -> bool:
-    """Whether a call takes no more than BRIEF seconds on the GPU, once compiled."""
-
-    def once() -> float:
+    """Whether a call takes no more than BRIEF seconds on the GPU; the first, which may compile, does not count."""
+    for _ in range(2):
+        torch.cuda.synchronize()
         began = time.perf_counter()
         call()
         torch.cuda.synchronize()
-        return time.perf_counter() - began
-
-    return once() < COMPILING and once() <= BRIEF
-
-
-def as_graph(call: Callable[[], object]) -> Callable[[], object]:
-    """A CUDA graph of `call`, to be replayed; `call` runs three times first, on a stream of its own."""
-    stream = torch.cuda.Stream()
-    stream.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(stream):
-        for _ in range(3):
-            call()
-    torch.cuda.current_stream().wait_stream(stream)
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        call()
-    return graph.replay
+    return time.perf_counter() - began <= BRIEF

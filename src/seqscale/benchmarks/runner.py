@@ -3,7 +3,6 @@
 import gc
 import logging
 import textwrap
-import time
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -26,8 +25,6 @@ COLUMNS = (
     *("suite", "model", "implementation", "device", "dtype", "batch", "length", "d_inner", "d_state"),
     *("direction", "quantity", "unit", "median", "p20", "p80", "repeats", "oom"),
 )
-
-LONGEST = 60.0  # seconds for one length: where the next would take longer even if time grew linearly, the curve ends
 
 
 def run_suite(
@@ -86,30 +83,17 @@ def _provenance(resolved: dict[str, Any] | None, device: torch.device, known: di
 
 
 def _curve(bench: Bench, probe: Probe) -> list[dict[str, Any]]:
-    """One probe at every length, shortest first.
-
-    After the first that does not fit into memory, the longer ones are rows of `oom` and not tried; lengths that would
-    take longer than LONGEST are no rows at all, and a note says so.
-    """
+    """One probe at every length, shortest first; after the first that does not fit, the longer ones are not tried."""
     config = bench.config
     implementation: str | None = None
     full = False
     rows = []
-    spent, last = 0.0, config.lengths[0]
     for length in config.lengths:
-        if not full and spent * length / last > LONGEST:
-            bench.notes.append(
-                f"{probe.direction}: lengths from {length} on are left out; {last} took {spent:.0f} s, and no length "
-                f"may take more than {LONGEST:.0f} s"
-            )
-            break
         found: dict[str, Summary] | None = None
         if not full:
             try:
                 implementation = implementation or bench.implementation(probe)
-                began = time.perf_counter()
                 found = probe.measure(length)
-                spent, last = time.perf_counter() - began, length
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):
                     raise

@@ -15,12 +15,13 @@ from collections.abc import Callable
 
 import torch
 
-from seqscale.benchmarks.bench import BRIEF, Bench, Probe, as_graph
+from seqscale.benchmarks.bench import BRIEF, Bench, Probe
 from seqscale.benchmarks.ceilings import matmul_flops_per_second
 from seqscale.benchmarks.checks import check_count
 from seqscale.benchmarks.flops import count_flops
 from seqscale.benchmarks.memory import element_bytes, peak_bytes, storage_bytes, tensors_of
 from seqscale.benchmarks.timing import Summary
+from seqscale.recording import record
 
 PER_TOKEN = {"time_per_token": "s", "tokens_per_second": "1/s"}
 LEARNING_RATE = 1e-4  # of train_step's AdamW; small, because hundreds of steps see the same batch
@@ -71,7 +72,8 @@ def _decode(bench: Bench) -> list[Probe]:
     def run(length: int) -> dict[str, Summary]:
         with bench.inference():
             steps = call(length)
-            seconds = bench.time(as_graph(steps) if bench.device.type == "cuda" else steps)
+            on_gpu = bench.device.type == "cuda"
+            seconds = bench.time(record(steps, bench.device)[0].replay if on_gpu else steps)
         return per_token(seconds, count * bench.config.batch_at(length))
 
     if bench.device.type == "cuda":

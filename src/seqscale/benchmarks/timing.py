@@ -15,8 +15,8 @@ import torch
 # which is too narrow with fewer. The number of samples stands in the result.
 PATIENCE = 2
 LEAST = 7
-# Samples of many seconds each (a million tokens through attention) differ by so little that FEWEST of them will do.
-LONG = 20  # times min_seconds
+# Of calls of LONG seconds and more (a million tokens through attention) FEWEST will do: they differ by little.
+LONG = 2.0
 FEWEST = 3
 MOST = 10_000
 
@@ -60,7 +60,7 @@ def measure(
     Args:
         call: what is timed; its result is dropped.
         repeats: at least so many samples, unless they take longer than PATIENCE * min_seconds (then at least LEAST;
-            after LONG * min_seconds at least FEWEST).
+            FEWEST of calls that take LONG seconds).
         min_seconds: samples are taken until they add up to this.
     """
     kind = torch.device(device).type
@@ -78,7 +78,7 @@ def measure(
 def _enough(count: int, spent: float, repeats: int, min_seconds: float) -> bool:
     if count >= repeats and (spent >= min_seconds or count >= MOST):
         return True
-    least = LEAST if spent < LONG * min_seconds else FEWEST
+    least = FEWEST if count and spent / count >= LONG else LEAST
     return count >= min(least, repeats) and spent >= PATIENCE * min_seconds > 0
 
 

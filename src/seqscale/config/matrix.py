@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from seqscale.config.load import Config, merged
-from seqscale.config.suites import kind_of, models_of
+from seqscale.config.suites import kind_of, lengths_of, models_of
 from seqscale.provenance import digest
 
+SEARCH_EVALUATIONS = 3  # of a search run: enough to see one that learns by heart
 LABELS = ("title", "note", "matched")
 
 
@@ -83,7 +84,9 @@ class Matrix:
         run = self.run_config(experiment, model, search["seed"])
         run["optimizer"]["learning_rate"] = float(rate)
         steps = search["steps"]
-        budget = {"steps": steps, "eval_every": steps, "log_every": max(1, steps // 10), "checkpoint_every": steps}
+        # evaluated on the way, too: the lowest validation loss chooses the rate as it chooses a run's weights
+        every = -(-steps // SEARCH_EVALUATIONS)
+        budget = {"steps": steps, "eval_every": every, "log_every": max(1, steps // 10), "checkpoint_every": steps}
         return {**run, "search": None, **budget}
 
     def _own_protocol(self, experiment: str) -> dict[str, Any]:
@@ -102,7 +105,10 @@ class Matrix:
             "suite": suite,
             "kind": kind,
             **({} if kind == "kernels" else {"model": self.model_config(model)}),
-            "settings": {key: settings[key] for key in settings.keys() - {"kind", "models", "vocab_size"}},
+            "settings": {
+                **{key: settings[key] for key in settings.keys() - {"kind", "models", "longest", "vocab_size"}},
+                **({"lengths": lengths_of(settings, model)} if "lengths" in settings else {}),
+            },
             **{key: bench[key] for key in ("repeats", "min_seconds", "threads")},
             "vocab_size": settings.get("vocab_size", bench["vocab_size"]),
             "device": "cpu" if as_published else compute["device"],

@@ -8,10 +8,10 @@ from typing import Any
 from seqscale.config.errors import Problems, nearest
 
 KINDS: dict[str, tuple[frozenset[str], frozenset[str]]] = {  # kind: (keys it needs, keys it may have)
-    "prefill": (frozenset({"lengths"}), frozenset({"batch", "fill", "part", "models", "vocab_size"})),
-    "train_step": (frozenset({"lengths"}), frozenset({"batch", "fill", "models", "vocab_size"})),
-    "decode": (frozenset({"lengths", "batch", "tokens"}), frozenset({"models", "vocab_size"})),
-    "memory": (frozenset({"lengths", "batch"}), frozenset({"models", "vocab_size"})),
+    "prefill": (frozenset({"lengths"}), frozenset({"batch", "fill", "part", "models", "longest", "vocab_size"})),
+    "train_step": (frozenset({"lengths"}), frozenset({"batch", "fill", "models", "longest", "vocab_size"})),
+    "decode": (frozenset({"lengths", "batch", "tokens"}), frozenset({"models", "longest", "vocab_size"})),
+    "memory": (frozenset({"lengths", "batch"}), frozenset({"models", "longest", "vocab_size"})),
     "flops": (frozenset({"lengths", "batch"}), frozenset({"models", "vocab_size"})),
     "as_published": (frozenset({"lengths", "batch", "models"}), frozenset({"forwards", "vocab_size"})),
     "kernels": (frozenset({"shapes"}), frozenset({"d_states", "dtypes"})),
@@ -31,6 +31,12 @@ def models_of(name: str, benchmarks: dict[str, Any]) -> list[str]:
     """The models that a suite measures: its own list, else that of all suites."""
     settings = benchmarks["suites"][name]
     return [SCAN] if kind_of(name, settings) == "kernels" else settings.get("models", benchmarks["models"])
+
+
+def lengths_of(settings: dict[str, Any], model: str) -> list[int]:
+    """The lengths at which a suite measures a model: all, or those up to its entry in `longest`."""
+    limit = settings.get("longest", {}).get(model)
+    return [n for n in settings["lengths"] if limit is None or n <= limit]
 
 
 def check_suites(benchmarks: dict[str, Any], models: dict[str, Any], problems: Problems) -> None:
@@ -56,3 +62,8 @@ def check_suites(benchmarks: dict[str, Any], models: dict[str, Any], problems: P
                 problems.add([*where, "models", index], f"unknown model {model!r} (config/models.yaml){hint}")
             elif models[model].get("published") and kind != "as_published":
                 problems.add([*where, "models", index], ONLY_AS_PUBLISHED.format(model))
+        for model in settings.get("longest", {}):
+            if model not in models_of(name, benchmarks):
+                problems.add([*where, "longest", model], "is not among the suite's models")
+            elif not lengths_of(settings, model):
+                problems.add([*where, "longest", model], f"leaves none of the lengths {settings['lengths']}")

@@ -46,7 +46,7 @@ def answers(
 ) -> Answers:
     """The model's answers over a whole split, in order."""
     model.eval()
-    pieces = list(data.eval_batches(split, rows_per_batch(context), context))
+    pieces = list(data.eval_batches(split, rows_per_batch(context, data.vocab_size, device), context))
     found = [log_probabilities(model, piece, device, precision) for piece in pieces]
     labels, lengths = (np.concatenate([getattr(piece, key) for piece in pieces]) for key in ("labels", "lengths"))
     return Answers(np.concatenate(found), labels, lengths)

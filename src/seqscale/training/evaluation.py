@@ -15,13 +15,13 @@ from seqscale.training.processes import ALONE, Team
 
 EVAL_TOKENS = 4096  # per batch: enough to keep a core busy, little enough for any memory
 EVAL_LOGITS = 1 << 26  # likewise, for large vocabularies: 256 MiB in float32
-GPU_SHARE = 8  # a GPU takes so many times more at once
+GPU_SHARE = 8  # a GPU takes so many times more tokens at once
 
 
 def rows_per_batch(context: int, vocab_size: int = 1, device: torch.device | None = None) -> int:
     """How many rows of `context` tokens are evaluated at once."""
-    more = GPU_SHARE if device is not None and device.type == "cuda" else 1
-    return max(1, more * min(EVAL_TOKENS, EVAL_LOGITS // vocab_size) // context)
+    tokens = EVAL_TOKENS * (GPU_SHARE if device is not None and device.type == "cuda" else 1)
+    return max(1, min(tokens, EVAL_LOGITS // vocab_size) // context)
 
 
 def autocast(device: torch.device, precision: str) -> contextlib.AbstractContextManager[Any]:

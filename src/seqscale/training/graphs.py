@@ -1,9 +1,8 @@
 """A step's forward, backward and clipping as one CUDA graph: one launch instead of hundreds.
 
-Small models keep a GPU waiting: a layer's kernels take tens of microseconds and launching them takes longer. A CUDA
-graph (Gray 2019, "Getting started with CUDA graphs") records them once and replays the record, with new numbers in the
-same memory. It holds the very kernels of the eager step, so losses agree but for the random numbers of dropout, which
-it draws from the same generator.
+Small models keep a GPU waiting: a layer's kernels take tens of microseconds and launching them takes longer. A graph
+holds the very kernels of the eager step, so losses agree but for what atomics leave open; dropout draws from the same
+generator.
 
 A model that decides by its numbers (`if x.max() > 0`) or talks to the host in its forward cannot be recorded: that is
 told in the log, and its steps stay eager. `compute: {cuda_graphs: false}` keeps all steps eager.
@@ -20,10 +19,10 @@ import torch
 from torch import Tensor
 
 from seqscale.data.batches import Batch, LabelledBatch
+from seqscale.recording import NotRecorded, record
 
 log = logging.getLogger(__name__)
 
-WARM_UP = 3  # eager calls before the recording: kernels are compiled and libraries set up in them
 AGREE = 1e-2  # relative difference of the eager and the replayed loss of one batch; they are equal but for atomics
 
 Compute = Callable[[Any, Any], Tensor]  # (batch, number of targets) -> (loss, norm of the gradient) on the device
@@ -34,12 +33,12 @@ class StepGraph:
 
     Args:
         compute: takes a batch whose fields are tensors on the device and the number of targets, a float32 tensor ();
-            leaves gradients in the parameters and returns the loss and the gradient's norm, (2,). Called WARM_UP
-            times, then recorded; random numbers are as before the first call when all is done.
+            leaves gradients in the parameters and returns the loss and the gradient's norm, (2,). Called some times,
+            then recorded; random numbers are as before the first call when all is done.
         batch: the first batch, arrays on the host. targets: how many targets it has.
 
     Raises:
-        RuntimeError: something in `compute` cannot be recorded, or the replay disagrees with the eager call.
+        NotRecorded: something in `compute` cannot be recorded, or the replay disagrees with the eager call.
     """
 
     def __init__(self, compute: Compute, batch: Batch | LabelledBatch, targets: int, device: torch.device) -> None:
@@ -48,21 +47,18 @@ class StepGraph:
         self._targets = torch.tensor(float(targets), device=device)
         static = dataclasses.replace(batch, **self._inputs)  # type: ignore[arg-type]
         random = torch.cuda.get_rng_state(device)
-        stream = torch.cuda.Stream(device)
-        stream.wait_stream(torch.cuda.current_stream(device))
-        with torch.cuda.stream(stream):
-            for _ in range(WARM_UP):
-                torch.cuda.set_rng_state(random, device)
-                eager = compute(static, self._targets)[0].item()
-        torch.cuda.current_stream(device).wait_stream(stream)
-        self._graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(self._graph):
-            self._found = compute(static, self._targets)
+        self._graph, self._found, eager = record(
+            lambda: compute(static, self._targets), device, lambda: torch.cuda.set_rng_state(random, device)
+        )
         torch.cuda.set_rng_state(random, device)
-        replayed = self(batch, targets)[0].item()
+        expected, replayed = eager[0].item(), self(batch, targets)[0].item()
         torch.cuda.set_rng_state(random, device)
-        if not math.isclose(eager, replayed, rel_tol=AGREE, abs_tol=1e-6):
-            raise RuntimeError(f"the loss of one batch is {eager:.6g} step by step and {replayed:.6g} replayed")
+        if not math.isclose(expected, replayed, rel_tol=AGREE, abs_tol=1e-6):
+            raise NotRecorded(f"the loss of one batch is {expected:.6g} step by step and {replayed:.6g} replayed")
+
+    def fits(self, batch: Batch | LabelledBatch) -> bool:
+        """Whether a batch has the shape of the first."""
+        return all(tuple(getattr(batch, name).shape) == tuple(self._inputs[name].shape) for name in self._fields)
 
     def __call__(self, batch: Batch | LabelledBatch, targets: int) -> Tensor:
         """The loss and the gradient's norm, (2,), valid until the next call; gradients are in the parameters."""
@@ -75,17 +71,11 @@ class StepGraph:
 
 def step_graph(compute: Compute, batch: Batch | LabelledBatch, targets: int, device: torch.device) -> StepGraph | None:
     """The graph of a run's step, or None, told in the log, where it cannot be had."""
-    generator = torch.cuda.default_generators[torch.cuda.current_device() if device.index is None else device.index]
-    spare = generator.clone_state()
     try:
         return StepGraph(compute, batch, targets, device)
-    except (RuntimeError, ValueError) as error:
-        first_line = (str(error).splitlines() or [type(error).__name__])[0]
-    torch.cuda.synchronize(device)
-    torch.cuda.empty_cache()
-    generator.graphsafe_set_state(spare)  # the old one waits for ever for the end of a recording that failed
-    log.warning("no CUDA graph of the step, each is launched kernel by kernel: %s", first_line)
-    return None
+    except NotRecorded as error:
+        log.warning("no CUDA graph of the step, each is launched kernel by kernel: %s", error)
+        return None
 
 
 def _tensor(array: np.ndarray) -> Tensor:

@@ -30,7 +30,7 @@ from seqscale.models import (
     build_as_published,
     build_classifier,
 )
-from seqscale.models.published import module_of, published_flops
+from seqscale.models.published import module_of
 from seqscale.plugins import mixer_code
 from seqscale.provenance import code_digest, digest, provenance
 from seqscale.store import fetch, share
@@ -40,6 +40,7 @@ from seqscale.training.graphs import StepGraph, step_graph
 from seqscale.training.history import History
 from seqscale.training.optimizer import OptimizerSettings, make_optimizer
 from seqscale.training.processes import Team, team
+from seqscale.training.summary import summary_of
 from seqscale.training.tracking import Tracker, open_trackers
 
 log = logging.getLogger(__name__)
@@ -157,6 +158,7 @@ class _Run:
         self.validates = run["protocol"] == "fair"  # no source looked at a validation split
         self.graphed = device.type == "cuda" and team.size == 1 and run.get("cuda_graphs", True)
         self.graph: StepGraph | None = None
+        self.peak: int | None = None  # bytes on the GPU
         self.ahead: tuple[int, Batch | LabelledBatch] | None = None  # a step and its batch, drawn while the GPU works
 
     # -- one step ------------------------------------------------------------------------------------------------
@@ -190,10 +192,19 @@ class _Run:
         """Loss and norm of the gradient before clipping, (2,), on the device; the gradients are in the parameters."""
         asked = batch.labels if isinstance(batch, LabelledBatch) else batch.targets
         targets = int((asked != IGNORE).sum())
+        if self.graph is not None and not self.graph.fits(batch):
+            self._without_graph("a batch of another size")
         if self.graphed and self.graph is None:
             self.graph = step_graph(self._compute, batch, targets, self.device)
             self.graphed = self.graph is not None
         return self.graph(batch, targets) if self.graph else self._compute(batch, targets)
+
+    def _without_graph(self, why: str) -> None:
+        """From here on steps are launched kernel by kernel: a graph's gradients and others do not mix."""
+        log.warning("the CUDA graph of the step is given up: %s", why)
+        self.graph, self.graphed = None, False
+        self.optimizer.zero_grad(set_to_none=True)
+        torch.cuda.empty_cache()
 
     def _compute(self, batch: Batch | LabelledBatch, targets: int | torch.Tensor) -> torch.Tensor:
         """What `_gradients` returns, kernel by kernel."""
@@ -263,7 +274,10 @@ class _Run:
 
     def _evaluate(self, done: int) -> float:
         run = self.run
-        raw = evaluate_split(self.model, self.data, "valid", run["context"], self.device, self.precision, self.team)
+        self.note_peak()
+        raw = self._validate()
+        if self.device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats()  # the peak is that of training, whatever an evaluation takes
         if not math.isfinite(raw["loss"]):  # the last steps can ruin the weights without another batch to show it
             raise Diverged(
                 f"the validation loss became {raw['loss']} after step {done} of {run['steps']}. "
@@ -272,6 +286,20 @@ class _Run:
         if self.best is None or raw["loss"] < self.best.loss:
             self.best = Best.of(self.model, done, raw["loss"])
         return raw["loss"]
+
+    def _validate(self) -> dict[str, float]:
+        where = (self.model, self.data, "valid", self.run["context"], self.device, self.precision, self.team)
+        try:
+            return evaluate_split(*where)
+        except RuntimeError as error:
+            if self.graph is None or not is_out_of_memory(error):
+                raise
+        self._without_graph("its memory is needed for the evaluation")
+        return evaluate_split(*where)
+
+    def note_peak(self) -> None:
+        if self.device.type == "cuda":
+            self.peak = max(self.peak or 0, torch.cuda.max_memory_allocated())
 
     def finish(self, out: Path, failure: str | None) -> dict[str, Any]:
         """Train to the end and write the results."""
@@ -282,8 +310,6 @@ class _Run:
         try:
             if not failure:
                 self._loop(history, trackers)
-            if self.best is None and self.validates and not failure:  # a run of no steps
-                self._evaluate(self.position.step)
         except Diverged as error:
             status, reason = "diverged", str(error)
         except (RuntimeError, MemoryError) as error:
@@ -299,7 +325,7 @@ class _Run:
                 history.close()
             for tracker in trackers:
                 tracker.close()
-        summary = self._summary(status, reason)
+        summary = summary_of(self, status, reason)
         if not self.team.first:
             return summary
         if status != "ok":
@@ -309,42 +335,3 @@ class _Run:
         write_text(out / "history.csv", path.read_text(encoding="utf-8"))
         write_json(out / "summary.json", summary)
         return summary
-
-    def _summary(self, status: str, reason: str) -> dict[str, Any]:
-        run = self.run
-        params, nonembedding = self.model.count_parameters()
-        done = self.position.step
-        peak = torch.cuda.max_memory_allocated() if self.device.type == "cuda" else None
-        return {
-            "config": run,
-            "status": status,
-            "reason": reason,
-            "steps_done": done,
-            "params": params,
-            "params_nonembedding": nonembedding,
-            "train_tokens": done * run["batch"] * run["context"],
-            "train_flops": done * self.model.training_flops(run["batch"], run["context"]),
-            "published_flops": self._published_flops(params, done * run["batch"] * run["context"]),
-            "forward_flops_per_token": self.model.flops(1, run["context"]) / run["context"],
-            "train_seconds": round(self.position.seconds, 3),
-            "peak_memory_bytes": peak,
-            "valid_loss": self.best.loss if self.best and status == "ok" else None,
-            "chosen_step": self.best.step if self.best and status == "ok" else done,
-            "provenance": provenance(
-                config_digest=digest(run),
-                seed=run["seed"],
-                device=str(self.device),
-                device_name=torch.cuda.get_device_name() if self.device.type == "cuda" else None,
-                precision=self.precision,
-                threads=run["threads"],
-                processes=self.team.size,
-                cuda_graph=self.graph is not None,
-                data_sha256=self.data.meta.get("sha256"),
-            ),
-        }
-
-    def _published_flops(self, params: int, tokens: int) -> float | None:
-        """Training FLOPs by the sources' own arithmetic (source 000's, for models that are none of theirs)."""
-        if isinstance(self.model, PublishedModel):
-            return self.model.published_flops(tokens)
-        return published_flops(self.run["model"]["mixer"], params, tokens)
