@@ -46,7 +46,8 @@ def test_every_figure_is_drawn_and_nothing_complains(seen: Seen) -> None:
         "[...document.querySelectorAll('figure.chart')].filter(f => f.querySelector('.spec')).map(f => ({name: f.id,"
         "wanted: JSON.parse(f.querySelector('.spec').textContent).panels.length,"
         "drawn: [...f.querySelectorAll('.live .main-svg:first-of-type')]"
-        ".filter(s => s.getBoundingClientRect().width > 200 && s.querySelector('.points path, .js-line, .shapelayer path')).length}))"
+        ".filter(s => s.getBoundingClientRect().width > 200"
+        " && s.querySelector('.points path, .js-line, .shapelayer path')).length}))"
     )
     assert len(figures) >= 15
     assert [f for f in figures if f["drawn"] < f["wanted"]] == []
