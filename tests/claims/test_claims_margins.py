@@ -116,6 +116,40 @@ def test_a_single_length_that_was_disturbed_decides_nothing(tmp_path: Any) -> No
     assert row["verdict"] == "not reproduced"
 
 
+@pytest.mark.parametrize(
+    ("times", "disturbed"),
+    [
+        ({n: 1 + (n / 256) ** 2 for n in (128, 256, 512)}, False),
+        ({n: 1 + (n / 256) ** 2 for n in (64, 256, 1024)}, False),
+        ({n: 1 + (n / 256) ** 2 for n in (32, 256, 2048)}, False),
+        ({128: 1.0, 256: 1.0, 512: 4.0}, False),  # bound by launches up to 256
+        ({128: 1.0, 256: 5.0, 512: 4.0}, True),
+        ({64: 1.0, 256: 5.0, 1024: 4.0}, False),  # neighbours too far off to tell
+    ],
+    ids=["bend x2", "bend x4", "bend x8", "launch-bound", "outlier", "outlier x4"],
+)
+def test_a_bend_is_not_called_disturbed(tmp_path: Any, times: dict[int, float], disturbed: bool) -> None:
+    bench = curve_rows("prefill", "a", times) + curve_rows("prefill", "b", {n: 100.0 * n for n in times})
+    row = judged(tmp_path, RATIO % ("length: 256", ""), "{}", bench=bench)
+    assert ("was disturbed" in row["reason"]) == disturbed
+    assert row["verdict"] == ("inconclusive" if disturbed else "reproduced")
+
+
+OVER = (
+    "{protocol: fair, select: {table: runs, experiment: text}, measure: ratio, column: %s, of: {model: a}, "
+    "over: {model: b}, expect: {below: 0.5}%s}"
+)
+
+
+def test_a_ratio_of_losses_needs_a_margin_of_its_own(tmp_path: Any) -> None:
+    runs = [run_row("text", m, s, v) for m, v in (("a", 0.997), ("b", 2.0)) for s in (1, 2, 3)]
+    with pytest.raises(ClaimsError, match=r"margin of test_loss is in its unit, and a ratio of it has none.*`margin`"):
+        judged(tmp_path, OVER % ("test_loss", ""), "{test_loss: 0.01}", runs=runs)
+    own = judged(tmp_path, OVER % ("test_loss", ", margin: 0.01"), "{test_loss: 0.01}", runs=runs)
+    assert own["verdict"] == "inconclusive" and own["margin"] == 0.01
+    assert judged(tmp_path, OVER % ("params", ""), "{test_loss: 0.01}", runs=runs)["verdict"] == "not reproduced"
+
+
 def test_two_lengths_are_no_median_and_none_is_not_tested(tmp_path: Any) -> None:
     bench = [*curve_rows("prefill", "b", {64: 2.0, 128: 4.0}), *curve_rows("prefill", "a", {64: 1.0, 128: 2.0})]
     row = judged(tmp_path, RATIO % ("max_length: 128", ""), "{}", bench=bench)

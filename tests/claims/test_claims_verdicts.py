@@ -185,6 +185,22 @@ def test_loss_at_equal_flops_cuts_the_dearer_model_short(verdicts, mamba, measur
     assert row["measured"] == pytest.approx(measured) and row["verdict"] == verdict
 
 
+@pytest.mark.parametrize(("protocol", "measured"), [("fair", -0.7), ("published", 1.7)])
+def test_at_equal_flops_a_fair_validation_loss_is_the_lowest_so_far(verdicts, protocol, measured):
+    test = (
+        f"{{protocol: {protocol}, select: {{table: history, experiment: text}}, measure: difference_at, "
+        "column: valid_loss, x: flops, of: {model: mamba}, minus: {model: transformer}, expect: {below: 0}}"
+    )
+    rows, past = [], []
+    for model, losses in (("mamba", [4.0, 0.9, 2.0, 3.3]), ("transformer", [4.0, 3.0, 2.0, 1.6])):
+        rows += runs(model, 1.0, 1.0, 1.0, protocol=protocol)
+        for seed in (1, 2, 3):
+            past += history(model, seed, 1e9, losses)[::-1]  # whatever the order of the rows
+    (row,) = verdicts(test, runs=rows, history=past)
+    assert row["measured"] == pytest.approx(measured)
+    assert ("valid_loss (lowest so far) of mamba" in row["reason"]) == (protocol == "fair")
+
+
 def test_last_share_of_the_history(verdicts):
     test = (
         "{protocol: fair, select: {table: history, experiment: text, model: mamba}, measure: mean, "

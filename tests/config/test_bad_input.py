@@ -78,6 +78,11 @@ CASES: dict[str, tuple[Callable[[Values], None], list[str]]] = {
         ["text.dataset", "shorter than one context"],
     ),
     "batch larger than the text": (at(*TEXT, "batch", value=200_000), ["text.dataset", "too few for one batch"]),
+    "more steps than a float holds": (at(*TEXT, "steps", value=10**400), ["text.steps", "too large (above 1.8e+308)"]),
+    "rate that no float holds": (
+        at(*TEXT, "search", "learning_rates", value=[1e-3, -(10**400)]),
+        ["learning_rates[1]", "must be a number, not one that is too large (below -1.8e+308)"],
+    ),
     "no steps": (at(*TEXT, "steps", value=0), ["text.steps", "at least 1"]),
     "batch of none": (at(*TEXT, "batch", value=0), ["text.batch", "at least 1"]),
     "context of none": (at(*TEXT, "context", value=0), ["text.context", "at least 1"]),

@@ -151,6 +151,24 @@ def test_the_stronger_mamba_stands_for_its_side(tables: Tables) -> None:
     assert "mamba2 against Transformer" in words
 
 
+def test_training_times_with_and_without_a_cuda_graph_carry_a_caution(tables: Tables) -> None:
+    def told(**graphed: str) -> tuple[list[str], str]:
+        runs = tables.runs.assign(cuda_graph=tables.runs["model"].map(graphed))
+        mixed = Tables(**{**vars(tables), "runs": runs})
+        frame = contests(mixed)
+        cautious = frame[frame["caution"].fillna("") != ""]
+        assert set(cautious["kind"]) <= {"train_seconds"}
+        page = lists.ahead_and_behind(Tables(**{**vars(mixed), "more": {**mixed.more, "contests": frame}}))
+        return sorted(set(cautious["other"])), plain(page)
+
+    others, page = told(mamba="False", transformer="True", transformer_pp="False")
+    assert others == ["transformer"]
+    assert "not run alike, Mamba without, Transformer with a CUDA graph" in page
+    for same in ({"mamba": "True", "transformer": "True", "transformer_pp": "True"}, {"mamba": "True"}):
+        others, page = told(**same)
+        assert others == [] and "CUDA graph" not in page
+
+
 def test_checkpoints_have_a_section_where_there_are_any(html: str, tables: Tables) -> None:
     section = html[html.index('id="checkpoints"') : html.index('id="holes"')]
     words = plain(section)

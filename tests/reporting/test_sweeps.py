@@ -50,6 +50,20 @@ def test_the_law_is_fitted_to_the_frontier_alone(swept: Tables, family: str) -> 
     assert set(marked.loc[marked["step"] == 2, "model"]) == {f"{family}_w{w}" for w in (32, 64, 128)}
 
 
+@pytest.mark.parametrize(("protocol", "means"), [("fair", [3.0, 2.0, 1.5]), ("published", [3.0, 2.0, 3.0])])
+def test_fair_points_are_means_of_the_lowest_loss_of_each_run(protocol: str, means: list[float]) -> None:
+    key = {"experiment": "frontier", "status": "ok", "protocol": protocol}
+    runs = [{**key, "model": f"a_w{w}", "seed": s} for w in (1, 2, 3) for s in (1, 2)]
+    seen = {1: (3.0, 1.0, 4.0), 2: (3.0, 3.0, 2.0)}
+    history = [
+        {"experiment": "frontier", "model": run["model"], "seed": run["seed"], "step": step, "flops": 1e9 * step,
+         "valid_loss": seen[int(str(run["seed"]))][step - 1]}
+        for step in (3, 1, 2) for run in runs
+    ]  # fmt: skip
+    points, _ = frontiers(as_table("runs", runs), as_table("history", history))
+    assert points.loc[points["model"] == "a_w1", "valid_loss"].tolist() == means
+
+
 def test_two_widths_are_no_family_and_failed_runs_no_points() -> None:
     rows = [row for row in run_rows() if row["experiment"] == "frontier" and "128" not in str(row["model"])]
     points, fits = frontiers(as_table("runs", rows), as_table("history", history_rows()))

@@ -33,6 +33,15 @@ def test_runs_hold_what_the_files_say(results):
     assert math.isnan(row["test_accuracy"]) and row["status"] == "ok" and row["device"] == "cpu"
 
 
+def test_runs_say_whose_weights_were_evaluated_and_how_steps_were_made(results):
+    path = results / "runs/text/mamba/seed2/summary.json"
+    edit_json(path, chosen_step=200, provenance={"device": "cuda", "cuda_graph": False})
+    runs = gather(results)["runs"].set_index(["model", "seed"])
+    row, silent = runs.loc[("mamba", 2)], runs.loc[("mamba", 1)]
+    assert row["chosen_step"] == 200 and row["steps"] == 300 and not row["cuda_graph"]
+    assert pd.isna(silent["chosen_step"]) and pd.isna(silent["cuda_graph"])
+
+
 def test_sizes_more_than_five_percent_apart_are_not_matched(results):
     for seed in (1, 2):
         edit_json(results / f"runs/text/mamba/seed{seed}/summary.json", params_nonembedding=106_000)

@@ -28,6 +28,7 @@ from seqscale.stats.powerlaw import LEAST_POINTS
 # Scans and steps made of PyTorch operations: right, but far from the best there is.
 UNFUSED = {"chunked", "pytorch", "reference"}
 OUTLIER = 1.6  # times what the neighbouring lengths suggest
+NEIGHBOUR = 2.1  # a length further off, as a factor, says too little about the time between
 LEAST_RANGE = 4.0  # an exponent over less than two octaves of length says little about scaling
 
 
@@ -51,18 +52,21 @@ class _Curve:
         self.ran = f"{self.name} as {' and '.join(ran)}" if ran else ""
 
     def doubt_an_outlier(self, length: int | str, notes: Notes) -> None:
-        """A doubt, where one timing stands far off the line through its neighbours: something else was running then.
+        """A doubt, where one timing stands far above the line through its neighbours: something else was running then.
 
-        On logarithms. A sum of powers of the length bends by less than OUTLIER between neighbours an octave apart.
+        On logarithms, and only where both neighbours are an octave away or less: sound curves bend more over longer
+        steps. Nothing makes a time too short, and a sound curve that bends upwards lies below that line.
         """
         good = self.rows[~self.rows["oom"].fillna(False) & self.rows["median"].notna() & self.rows["p20"].notna()]
         lengths, values = good["length"].to_numpy(float), good["median"].to_numpy(float)
         at = np.flatnonzero(lengths == float(point(self.rows, length)["length"]))
         if not self.timed or not at.size or not 0 < (i := int(at[0])) < len(lengths) - 1 or min(values) <= 0:
             return
+        if max(lengths[i] / lengths[i - 1], lengths[i + 1] / lengths[i]) > NEIGHBOUR:
+            return
         x, y = np.log(lengths[i - 1 : i + 2]), np.log(values[i - 1 : i + 2])
         off = math.exp(y[1] - np.interp(x[1], x[[0, 2]], y[[0, 2]]))
-        if not 1 / OUTLIER < off < OUTLIER:
+        if off >= OUTLIER:
             notes.doubt(
                 f"the time of {self.name} at {lengths[i]:,.0f} tokens is {number(off)} times what those at "
                 f"{lengths[i - 1]:,.0f} and {lengths[i + 1]:,.0f} suggest, so that one measurement was disturbed"

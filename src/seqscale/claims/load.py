@@ -231,7 +231,10 @@ def _trial(
     """One trial and what is wrong with it."""
     wrong = check_trial(test)
     region, value, trouble = region_of(test.get("expect", {}), entry.get("published"))
-    region = replace(region, margin=margin_of(test, region, margins))
+    try:
+        region = replace(region, margin=margin_of(test, region, margins))
+    except ValueError as error:
+        wrong.append(str(error))
     if "untested" not in test:
         wrong += trouble
     fixed = ("protocol", "part", "parts", "published", "unit", "corpus", "untested", "because", "caveat", "margin")

@@ -2,7 +2,8 @@
 
 mean           of a column                              difference   of - minus, paired by seed
 ratio          of / over, paired by seed                order        models from least to greatest
-difference_at  of - minus at equal FLOPs, seconds or tokens: at the largest that both reached, from the history
+difference_at  of - minus at equal FLOPs, seconds or tokens: at the largest that both reached, from the history.
+               Under the fair protocol a validation loss there is the lowest so far, as runs report their best weights
 """
 
 import math
@@ -128,9 +129,13 @@ def ratio(tables: Tables, trial: Trial, notes: Notes) -> Measurement:
 
 
 def difference_at(tables: Tables, trial: Trial, notes: Notes) -> Measurement:
-    """Difference at the largest x (FLOPs, ...) that both reached; straight lines in log x between evaluations."""
+    """Difference at the largest x (FLOPs, ...) that both reached; straight lines in log x between evaluations.
+
+    Under the fair protocol a run reports the weights of its lowest validation loss, so there the lowest so far counts.
+    """
     a, b = sides = _pair(tables, trial, notes, "minus")
     x, column = trial.options["x"], trial.options["column"]
+    lowest = column == "valid_loss" and trial.protocol == "fair"
     left, right = ({s: h[[x, column]].dropna() for s, h in histories(tables, side.rows).items()} for side in sides)
     seeds = sorted(left.keys() & right.keys())
     if not seeds:
@@ -145,7 +150,8 @@ def difference_at(tables: Tables, trial: Trial, notes: Notes) -> Measurement:
             raise Untestable(f"the histories of {a.name} and {b.name} share no range of {x}")
         for side, history in zip(values, pair, strict=True):
             order = history.sort_values(x)
-            side[seed] = float(np.interp(math.log(at), np.log(order[x].to_numpy(float)), order[column].to_numpy(float)))
+            y = order[column].cummin() if lowest else order[column]
+            side[seed] = float(np.interp(math.log(at), np.log(order[x].to_numpy(float)), y.to_numpy(float)))
     gap = paired_difference(values[0], values[1])
     dearer = max((0, 1), key=lambda i: max(float(h[x].max()) for h in (left, right)[i].values()))
     short = "The model that is stopped short there had not finished its learning-rate schedule."
@@ -154,7 +160,7 @@ def difference_at(tables: Tables, trial: Trial, notes: Notes) -> Measurement:
         notes.doubt("the model that loses was stopped short there, before its learning-rate schedule had ended")
     else:
         notes.caveat(short)
-    phrase = f"at equal {x}, {column} of {a.name} minus that of {b.name}"
+    phrase = f"at equal {x}, {column}{' (lowest so far)' if lowest else ''} of {a.name} minus that of {b.name}"
     return _over_seeds(sides, trial, notes, gap, phrase)
 
 

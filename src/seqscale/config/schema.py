@@ -2,6 +2,7 @@
 
 import functools
 import math
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +14,25 @@ from seqscale.config.errors import Problems, nearest
 WORDS = {"name", "title", "note", "prompt", "path", "licence", "dataset", "mirror"}  # text, whatever it looks like
 WORDS |= {"sha256", "url", "member", "like", "probes"}
 
+
+def _is_number(value: Any) -> bool:
+    """Whether `value` is a number that a float can hold; YAML's .nan, .inf and a 1 with 400 zeros are none."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:
+        return False
+
+
 # A whole number is written as one: 12, and not 12.0, which JSON Schema would let pass. Nor is YAML's .nan or .inf a
 # number here: it is neither below nor above any limit.
 Validator = jsonschema.validators.extend(
     jsonschema.Draft202012Validator,
     type_checker=jsonschema.Draft202012Validator.TYPE_CHECKER.redefine_many(
         {
-            "integer": lambda _, value: isinstance(value, int) and not isinstance(value, bool),
-            "number": lambda _, value: (
-                isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-            ),
+            "integer": lambda _, value: isinstance(value, int) and _is_number(value),
+            "number": lambda _, value: _is_number(value),
         }
     ),
 )
@@ -60,6 +70,8 @@ def numbers(values: Any) -> Any:
 
 
 def _type_name(value: Any) -> str:
+    if isinstance(value, int) and not _is_number(value) and not isinstance(value, bool):
+        return "one that is too large"
     for python, name in (
         (bool, "true or false"),
         (dict, "a mapping"),
@@ -74,6 +86,13 @@ def _type_name(value: Any) -> str:
     return "nothing" if value is None else "a number"
 
 
+def _shown(value: Any) -> str:
+    """`value` as text; of a number with hundreds of digits only how large it is."""
+    if isinstance(value, int) and not isinstance(value, bool) and not _is_number(value):
+        return f"above {sys.float_info.max:.1e}" if value > 0 else f"below {-sys.float_info.max:.1e}"
+    return str(value)
+
+
 def _message(error: jsonschema.ValidationError) -> tuple[list[Any], str]:
     """The place and the words for one schema violation."""
     path = list(error.absolute_path)
@@ -81,7 +100,7 @@ def _message(error: jsonschema.ValidationError) -> tuple[list[Any], str]:
     value: Any = error.instance
     limit: Any = error.validator_value
     rules: Any = error.schema
-    shown = f"'{value}'" if isinstance(value, str) else str(value)
+    shown = f"'{value}'" if isinstance(value, str) else _shown(value)
     if rule == "type":
         kinds = limit if isinstance(limit, list) else [limit]
         return path, f"must be {' or '.join(TYPE_NAMES[k] for k in kinds)}, not {_type_name(value)} ({shown})"

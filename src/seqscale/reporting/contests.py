@@ -5,9 +5,10 @@ row; the pair of both sides' strongest forms (best mean, or least cost) is marke
 stands, as the fair protocol asks for the best of each.
 
 Test results, training time and training FLOPs: paired over seeds, separated where the 95 % interval excludes equality.
-Benchmarks: at the greatest length that both have, separated where their ranges from the 20th to the 80th percentile do
-not overlap. A form is strongest by the same numbers that are then compared, so of two nearly equal forms the luckier
-one stands for its side.
+Training times of models of which one was replayed from a CUDA graph and the other was not carry a word of caution: the
+launches that a graph saves are then part of what is compared. Benchmarks: at the greatest length that both have,
+separated where their ranges from the 20th to the 80th percentile do not overlap. A form is strongest by the same
+numbers that are then compared, so of two nearly equal forms the luckier one stands for its side.
 """
 
 import math
@@ -29,7 +30,7 @@ AHEAD, BEHIND, OPEN = "ahead", "behind", "not separated"
 SPENT = {"train_seconds": ("training time", "s"), "train_flops": ("training FLOPs", "")}
 WITHIN_COUNTING = 0.01  # counted FLOPs of models that are matched in size: less than a per cent is no difference
 COLUMNS = ["what", "kind", "experiment", "subject", "other", "strongest", "outcome", "difference", "ci_low", "ci_high",
-           "seeds", "length", "mine", "theirs", "ratio", "unit"]  # fmt: skip
+           "seeds", "length", "mine", "theirs", "ratio", "unit", "caution"]  # fmt: skip
 
 
 def contests(tables: Tables) -> pd.DataFrame:
@@ -73,8 +74,20 @@ def _trained(tables: Tables) -> list[dict[str, Any]]:
                 for other in _opponents(tables.reference(experiment), values):
                     if set(values.get(subject, {})) & set(values[other]):
                         pair = values[subject], values[other]
-                        found.append(_over_seeds(tables, experiment, column, subject, other, *pair))
+                        row = _over_seeds(tables, experiment, column, subject, other, *pair)
+                        caution = _caution(tables, here, (subject, other)) if column == "train_seconds" else ""
+                        found.append(row | {"caution": caution})
     return found
+
+
+def _caution(tables: Tables, runs: pd.DataFrame, models: tuple[str, str]) -> str:
+    """What is to be said where steps of some runs of two models came from a CUDA graph and those of others did not."""
+    graphs = {m: set(runs.loc[runs["model"] == m, "cuda_graph"].dropna().str.lower()) for m in models}
+    if len(set.union(*graphs.values())) < 2:
+        return ""
+    words = {("true",): "with", ("false",): "without", ("false", "true"): "partly with", (): "not known whether with"}
+    told = ", ".join(f"{tables.model_title(m)} {words[tuple(sorted(graphs[m]))]}" for m in models)
+    return f"not run alike, {told} a CUDA graph, which by itself makes small models several times faster"
 
 
 def _over_seeds(

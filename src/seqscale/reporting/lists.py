@@ -36,12 +36,13 @@ def _detail(r: dict[str, Any], tables: Tables) -> str:
     if r["kind"] in SPENT and r["ci_low"] != r["ci_high"]:
         ends = (number(r["ci_low"], 3), number(r["ci_high"], 3))
         spread = f" (ratio to it: {_interval(r, ends)})" if math.isfinite(r["ci_low"]) else f" ({_interval(r, ends)})"
-    return f"{against}: {pair}{times}{spread}"
+    caution = f"; {esc(r['caution'])}" if r["caution"] else ""
+    return f"{against}: {pair}{times}{spread}{caution}"
 
 
 def ahead_and_behind(tables: Tables) -> str:
     """A quantity stands where the strongest forms of both sides put it; the other pairs are told below."""
-    frame = tables.table("contests", "what kind subject other outcome unit",
+    frame = tables.table("contests", "what kind subject other outcome unit caution",
                          "difference ci_low ci_high seeds length mine theirs ratio", "strongest")  # fmt: skip
     title = esc(tables.model_title(SUBJECT))
     if frame.empty:

@@ -25,7 +25,7 @@ def _columns(text: str = "", number: str = "", flag: str = "") -> dict[str, str]
 COLUMNS: dict[str, dict[str, str]] = {
     "runs": _columns(
         "experiment protocol dataset model title status reason device config_digest git_commit experiment_title "
-        "reference_model",
+        "reference_model cuda_graph",  # a text: where nobody noted it, it is neither yes nor no
         "seed params params_nonembedding train_tokens train_flops train_seconds valid_loss test_loss test_accuracy "
         "valid_accuracy perplexity bits_per_character lr params_ratio steps peak_memory_bytes",
         "lr_at_edge matched",

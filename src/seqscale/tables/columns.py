@@ -46,7 +46,7 @@ COLUMNS: dict[str, dict[str, str]] = {
         "train_tokens": WHOLE,
         "train_flops": NUMBER,
         "train_seconds": NUMBER,
-        "valid_loss": NUMBER,  # whole validation split, after training
+        "valid_loss": NUMBER,  # whole validation split; every loss and accuracy of a run is of `chosen_step`
         "test_loss": NUMBER,
         "test_accuracy": NUMBER,  # a share, 0 to 1
         "valid_accuracy": NUMBER,
@@ -70,6 +70,8 @@ COLUMNS: dict[str, dict[str, str]] = {
         "batch": WHOLE,
         "forward_flops_per_token": NUMBER,
         "published_flops": NUMBER,  # by source 000's arithmetic: factor x params x train_tokens
+        "chosen_step": WHOLE,  # of the weights evaluated; steps, train_tokens, train_flops, train_seconds: whole run
+        "cuda_graph": YES_NO,  # whether training steps were replayed from a CUDA graph; empty where not recorded
     },
     "history": {
         "experiment": TEXT,

@@ -1,7 +1,8 @@
 """One model at several widths -> the frontier of validation loss against training FLOPs, and its power law.
 
-Models named NAME_wWIDTH in one experiment are one family. A point is the mean over seeds after one evaluation; the
-points that no cheaper point of the family equals or beats are its frontier. The law, loss ~ FLOPs ^ exponent, is fitted
+Models named NAME_wWIDTH in one experiment are one family. A point is the mean over seeds after one evaluation, under
+the fair protocol of each run's lowest loss so far (a run reports the weights of its lowest validation loss); the points
+that no cheaper point of the family equals or beats are its frontier. The law, loss ~ FLOPs ^ exponent, is fitted
 to the frontier alone. Points inside a run come before the learning rate has come down, so the law is a little steeper
 at its cheap end than runs made for each budget would show.
 """
@@ -17,6 +18,7 @@ from seqscale.tables.runs import Rows
 
 MEMBER = re.compile(r"(.+)_w(\d+)")
 LEAST_SIZES = 3
+FAIR = "fair"
 
 
 def frontiers(runs: pd.DataFrame, history: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -27,8 +29,11 @@ def frontiers(runs: pd.DataFrame, history: pd.DataFrame) -> tuple[pd.DataFrame, 
     for experiment, model in runs[["experiment", "model"]].drop_duplicates().itertuples(index=False):
         if match := MEMBER.fullmatch(str(model)):
             families.setdefault((str(experiment), match[1]), []).append(str(model))
-    good = runs[runs["status"] == OK][["experiment", "model", "seed"]]
+    good = runs[runs["status"] == OK][["experiment", "model", "seed", "protocol"]]
     seen = history[history["valid_loss"].notna()].merge(good, on=["experiment", "model", "seed"])
+    seen = seen.sort_values("step", kind="stable")
+    lowest = seen.groupby(["experiment", "model", "seed"])["valid_loss"].cummin()
+    seen["valid_loss"] = lowest.where((seen["protocol"] == FAIR).fillna(False), seen["valid_loss"])
     for (experiment, family), models in families.items():
         if len(models) < LEAST_SIZES:
             continue

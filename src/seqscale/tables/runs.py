@@ -228,6 +228,8 @@ def _run_row(key: RunKey, summary: dict[str, Any], metrics: dict[str, Any], edge
         "batch": config.get("batch"),
         "forward_flops_per_token": _number(summary.get("forward_flops_per_token")),
         "published_flops": _number(summary.get("published_flops")),
+        "chosen_step": summary.get("chosen_step"),
+        "cuda_graph": provenance.get("cuda_graph"),
     }
 
 
