@@ -1,9 +1,11 @@
 """The profiles and the fault table say what is there."""
 
 import json
+import os
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -68,6 +70,82 @@ def test_any_queue_with_a_submit_command(tmp_path: Path) -> None:
     assert len(asked) == 2
     for line in asked:
         assert re.search(r"-N seqscale_GROUP -l select=1:ncpus=\d+:ngpus=0:mem=\d+mb -l walltime=0:\d+:0", line), line
+
+
+def program(folder: Path, name: str, text: str) -> None:
+    folder.mkdir(exist_ok=True)
+    (folder / name).write_text(f"#!/bin/sh\n{text}\n")
+    (folder / name).chmod(0o755)
+
+
+FORGOTTEN = "echo slurm_load_jobs error: Invalid job id specified >&2; exit 1"
+NO_ACCOUNTING = "echo Slurm accounting storage is disabled >&2; exit 1"
+
+
+@pytest.mark.parametrize(
+    ("squeue", "sacct", "left", "said"),
+    [
+        ("echo RUNNING", "exit 1", None, "running"),
+        ("echo COMPLETED", "exit 1", None, "success"),
+        ("echo TIMEOUT", "exit 1", None, "failed"),
+        ("echo Unable to contact slurm controller >&2; exit 1", "echo FAILED", 1, "running"),
+        (FORGOTTEN, "echo '  COMPLETED '", None, "success"),
+        (FORGOTTEN, "echo CANCELLED by 0", None, "failed"),
+        (FORGOTTEN, NO_ACCOUNTING, 0, "success"),
+        (FORGOTTEN, NO_ACCOUNTING, 1, "failed"),
+        ("exit 0", "echo COMPLETED", None, "success"),  # squeue of other versions: nothing, with status 0
+        ("exit 0", NO_ACCOUNTING, 0, "success"),
+        ("exit 0", NO_ACCOUNTING, 1, "failed"),
+    ],
+)
+def test_what_becomes_of_a_short_job(tmp_path: Path, squeue: str, sacct: str, left: int | None, said: str) -> None:
+    assert status_of_7(tmp_path, squeue, sacct, left) == said
+
+
+def status_of_7(folder: Path, squeue: str, sacct: str, left: int | None = None) -> str:
+    """What status.sh says of job 7, whose script left this exit status."""
+    logs = folder / "results/logs/slurm"
+    logs.mkdir(parents=True, exist_ok=True)
+    program(folder / "bin", "squeue", squeue)
+    program(folder / "bin", "sacct", sacct)
+    if left is not None:
+        (logs / "7.exit").write_text(f"{left}\n")
+    path = f"{folder / 'bin'}{os.pathsep}{os.environ['PATH']}"
+    words = [PROFILES / "slurm_short/status.sh", "7"]
+    done = subprocess.run(words, cwd=folder, env={"PATH": path}, capture_output=True, text=True, check=True)
+    return done.stdout.strip()
+
+
+def test_a_job_that_nobody_knows_is_given_a_minute(tmp_path: Path) -> None:
+    assert [status_of_7(tmp_path, "exit 0", NO_ACCOUNTING) for _ in range(2)] == ["running", "running"]
+    gone = tmp_path / "results/logs/slurm/7.gone"
+    os.utime(gone, (time.time() - 150, time.time() - 150))
+    assert status_of_7(tmp_path, "echo RUNNING", NO_ACCOUNTING) == "running"  # it was there all the time
+    assert status_of_7(tmp_path, "exit 0", NO_ACCOUNTING) == "running"
+    os.utime(gone, (time.time() - 150, time.time() - 150))
+    assert status_of_7(tmp_path, "exit 0", NO_ACCOUNTING) == "failed"
+
+
+SBATCH = """\
+for script; do :; done
+echo asked >> asked
+SLURM_JOB_ID=$(wc -l < asked); export SLURM_JOB_ID
+sh "$script" > /dev/null 2>&1 &
+echo $! > job$SLURM_JOB_ID
+echo $SLURM_JOB_ID"""
+SQUEUE = f"""\
+for word; do case "$word" in --jobs=*) job=${{word#--jobs=}} ;; esac; done
+if kill -0 "$(cat job$job)" 2> /dev/null; then echo RUNNING; else {FORGOTTEN}; fi"""
+
+
+def test_no_short_job_is_sent_twice_where_slurm_forgets_at_once(tmp_path: Path) -> None:
+    """The profile as it is; shell scripts in the place of a SLURM without accounting and with a MinJobAge of none."""
+    pytest.importorskip("snakemake_executor_plugin_cluster_generic")
+    for name, text in (("sbatch", SBATCH), ("squeue", SQUEUE), ("sacct", NO_ACCOUNTING)):
+        program(tmp_path / "bin", name, text)
+    found = sweep(tmp_path / "sweep", "slurm_short", 6, together=3, path=tmp_path / "bin")
+    assert found.is_whole, f"{found}\n{found.said[-4000:]}"
+    assert len((tmp_path / "sweep/asked").read_text().split()) == 2
 
 
 def test_the_pod_runs_what_is_there() -> None:
