@@ -270,3 +270,14 @@ def test_scans_agree_before_they_are_compared() -> None:
     results = {name: bind(scan, tensors)[0]() for name, scan in available(device).items()}
     for name, y in results.items():
         torch.testing.assert_close(y.float(), results["reference"].float(), rtol=1e-4, atol=1e-4, msg=name)
+
+
+def test_learned_positions_beyond_the_length_are_not_counted() -> None:
+    """The peak at a length does not depend on the longer ones that the suite also has."""
+
+    def peaks(lengths: list[int]) -> dict[str, float]:
+        table, _ = run_suite(BenchConfig.from_dict(job("memory", "transformer", lengths=lengths)))
+        first = table[(table["length"] == 16) & (table["quantity"] == "peak_memory")]
+        return dict(zip(first["direction"], first["median"], strict=True))
+
+    assert peaks([16]) == peaks([16, 1024])

@@ -9,7 +9,7 @@ from typing import cast
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from seqscale.benchmarks.config import BenchConfig
 from seqscale.benchmarks.implementation import best_attention, observed
@@ -51,7 +51,8 @@ class Bench:
         self.model = (_built(config) if model is None else model).to(self.device)
         generator = torch.Generator().manual_seed(0)
         most = max(config.batch_at(n) * (n + config.tokens) for n in config.lengths)
-        self._tokens = torch.randint(config.vocab_size, (most,), generator=generator).to(self.device)
+        self._tokens = torch.randint(config.vocab_size, (most,), generator=generator)  # on the CPU
+        self._positions: Tensor | None = None  # all of them, on the CPU, once they are cut
         self.notes: list[str] = []
         self.attention: Callable[[], contextlib.AbstractContextManager[object]] = contextlib.nullcontext
 
@@ -61,10 +62,24 @@ class Bench:
         self.attention = best_attention(self._training_call(few), self.device)
         self.model.zero_grad(set_to_none=True)
 
+    def fit_positions(self, length: int) -> None:
+        """Leave learned positions for `length` tokens and no more, as a model for such texts has them.
+
+        A table for the longest length of the suite would be held, and trained, at every length: at a million tokens
+        half a gigabyte for a model of three megabytes.
+        """
+        table = self.model.positions
+        if table is None:
+            return
+        if self._positions is None:
+            self._positions = table.weight.detach().cpu()
+        part = self._positions[:length].clone()
+        self.model.positions = nn.Embedding.from_pretrained(part, freeze=False).to(self.device)
+
     def tokens(self, length: int) -> Tensor:
         """The tokens of a call, (batch, length): the same for every model."""
         batch = self.config.batch_at(length)
-        return self._tokens[: batch * length].view(batch, length)
+        return self._tokens[: batch * length].view(batch, length).to(self.device, copy=True)
 
     @property
     def mixer(self) -> Mixer | PublishedModel:

@@ -59,7 +59,8 @@ class BenchConfig:
     @property
     def length_max(self) -> int:
         """The longest sequence that the model must be able to take."""
-        return max(self.lengths) + (self.tokens if self.kind == "decode" else 0)
+        more = {"decode": self.tokens, "memory": 1}  # single steps after the longest context
+        return max(self.lengths) + more.get(self.kind, 0)
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "BenchConfig":

@@ -24,6 +24,7 @@ from seqscale.benchmarks.timing import Summary
 from seqscale.recording import record
 
 PER_TOKEN = {"time_per_token": "s", "tokens_per_second": "1/s"}
+TOKEN_BYTES = 8
 LEARNING_RATE = 1e-4  # of train_step's AdamW; small, because hundreds of steps see the same batch
 
 
@@ -59,8 +60,7 @@ def _decode(bench: Bench) -> list[Probe]:
 
     def call(length: int) -> Callable[[], object]:
         state, model = bench.filled(length, count), bench.model
-        batch = bench.config.batch_at(length)
-        tokens = [t.contiguous() for t in bench._tokens[: batch * count].view(batch, count).unbind(1)]
+        tokens = [t.contiguous() for t in bench.tokens(count).unbind(1)]
 
         def steps() -> None:
             following = state
@@ -82,7 +82,6 @@ def _decode(bench: Bench) -> list[Probe]:
 
 
 def _train_step(bench: Bench) -> list[Probe]:
-    optimizer = torch.optim.AdamW(bench.model.parameters(), lr=LEARNING_RATE, fused=True)
     ceiling = matmul_flops_per_second(bench.device, bench.dtype) if bench.device.type == "cuda" else None
     if ceiling:
         bench.notes.append(
@@ -91,6 +90,8 @@ def _train_step(bench: Bench) -> list[Probe]:
         )
 
     def run(length: int) -> dict[str, Summary]:
+        bench.fit_positions(length)
+        optimizer = torch.optim.AdamW(bench.model.parameters(), lr=LEARNING_RATE, fused=True)
         with bench.training():
             gradients = bench.ready(bench.training_call(length))
 
@@ -111,26 +112,30 @@ def _train_step(bench: Bench) -> list[Probe]:
 
 
 def _memory(bench: Bench) -> list[Probe]:
-    def peak(call: Callable[[], object]) -> dict[str, Summary]:
+    def peak(call: Callable[[], object], length: int) -> dict[str, Summary]:
+        tokens = bench.tokens(length) if bench.device.type == "cpu" else None  # a GPU's allocator knows the call's own
         # warm already: Bench.implementation has run it at the shortest length
         if bench.device.type == "cuda" and not bench.notes:
-            known = storage_bytes(tensors_of(bench.model, bench._tokens))
+            known = storage_bytes(tensors_of(bench.model)) + bench.config.batch_at(length) * length * TOKEN_BYTES
             libraries = torch.cuda.memory_allocated(bench.device) - known
             bench.notes.append(
                 f"every peak_memory holds what was allocated before the call besides parameters and tokens, mostly "
                 f"cuBLAS workspaces: {libraries:,} bytes"
             )
-        return {"peak_memory": _exactly(peak_bytes(call, bench.device, tensors_of(bench.model, bench._tokens)))}
+        return {"peak_memory": _exactly(peak_bytes(call, bench.device, tensors_of(bench.model, tokens)))}
 
     def forward(length: int) -> dict[str, Summary]:
+        bench.fit_positions(length)
         with bench.inference():
-            return peak(bench.forward_call(length))
+            return peak(bench.forward_call(length), length)
 
     def both(length: int) -> dict[str, Summary]:
+        bench.fit_positions(length)
         with bench.training():
-            return peak(bench.training_call(length))
+            return peak(bench.training_call(length), length)
 
     def state(length: int) -> dict[str, Summary]:
+        bench.fit_positions(length)
         with bench.inference():
             held = element_bytes(tensors_of(bench.filled(length, 0).layers))
         expected = bench.model.state_bytes(bench.config.batch_at(length), length, bench.dtype)
@@ -138,6 +143,7 @@ def _memory(bench: Bench) -> list[Probe]:
         return {"state": _exactly(check_count(what, held, expected, "bytes", "Look at `state_bytes` of the mixer."))}
 
     def step(length: int) -> Callable[[], object]:
+        bench.fit_positions(length + 1)
         ready = bench.filled(length, 1)
         return lambda: bench.model.step(bench.tokens(length)[:, 0], ready)
 

@@ -61,7 +61,9 @@ def provenance(tables: Tables, config: Mapping[str, Any], data: Path | None = No
     rows = list(_flat(config.get("provenance") or {}))
     if config.get("name"):
         rows.insert(0, ("configuration", str(config["name"])))
-    for column in ("git_commit", "device", "config_digest"):
+    for column in ("git_commit", "device", "machine", "config_digest"):
+        if column not in tables.runs:  # of an older run
+            continue
         values = sorted(str(v) for v in tables.runs[column].dropna().unique())
         if values:
             shown = ", ".join(values) if len(values) <= 6 else f"{len(values)} different ones, see runs.csv"

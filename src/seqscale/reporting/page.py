@@ -84,6 +84,8 @@ class Page:
     def machine(self) -> str:
         """The machine of this run in a few words."""
         frame = self.tables.table("provenance", "key value").set_index("key")["value"]
+        if "runs.machine" in frame.index:  # where it was trained and timed, which need not be where the page was made
+            return str(frame["runs.machine"])
         return ", ".join(str(frame[key]) for key in ("cpu", "device") if key in frame.index and frame[key])
 
     def header(self) -> Html:

@@ -39,8 +39,9 @@ def holes(tables: Tables, figures: Path) -> str:
 LABELS = {
     "configuration": "Configuration", "git_commit": "Git commit", "git_dirty": "Uncommitted changes",
     "config_digest": "Digest of the configuration", "python": "Python", "platform": "Operating system",
-    "device": "Device", "cpu": "Processor", "threads": "Threads per run", "time_utc": "Time (UTC)",
+    "device": "Device", "cpu": "Processor that made the tables", "threads": "Threads per run", "time_utc": "Time (UTC)",
     "runs.git_commit": "Commits of the runs", "runs.device": "Devices of the runs",
+    "runs.machine": "Machines of the runs",
     "runs.config_digest": "Configurations of the runs",
 }  # fmt: skip
 GROUPS = {"packages": "Version of", "data_sha256": "SHA-256 of", "data_files_sha256": "SHA-256 of the tokens of"}

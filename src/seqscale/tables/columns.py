@@ -72,6 +72,7 @@ COLUMNS: dict[str, dict[str, str]] = {
         "published_flops": NUMBER,  # by source 000's arithmetic: factor x params x train_tokens
         "chosen_step": WHOLE,  # of the weights evaluated; steps, train_tokens, train_flops, train_seconds: whole run
         "cuda_graph": YES_NO,  # whether training steps were replayed from a CUDA graph; empty where not recorded
+        "machine": TEXT,  # the GPU that trained, or the processor
     },
     "history": {
         "experiment": TEXT,

@@ -230,6 +230,7 @@ def _run_row(key: RunKey, summary: dict[str, Any], metrics: dict[str, Any], edge
         "published_flops": _number(summary.get("published_flops")),
         "chosen_step": summary.get("chosen_step"),
         "cuda_graph": provenance.get("cuda_graph"),
+        "machine": provenance.get("device_name") or provenance.get("cpu"),
     }
 
 
