@@ -374,14 +374,23 @@ def test_runs_of_the_other_protocol_are_not_taken(verdicts):
     assert row["verdict"] == "not tested" and "follows the published protocol" in row["reason"]
 
 
-def test_a_claim_that_holds_only_as_published_says_so(verdicts):
-    fair = MEAN % "expect: {below: 5}"
-    published = fair.replace("protocol: fair", "protocol: published").replace("text", "own")
-    rows = runs("mamba", 9.0, 9.1, 9.2)
+@pytest.mark.parametrize(
+    ("losses", "fair", "told"),
+    [
+        ((9.0, 9.1, 9.2), "not reproduced", "It holds only as published: not reproduced under the fair protocol."),
+        ((4.0, 5.1, 6.2), "inconclusive", "Under the fair protocol: inconclusive."),
+        ((), "not tested", "Under the fair protocol: not tested."),
+    ],
+)
+def test_only_a_claim_refuted_under_the_fair_protocol_holds_only_as_published(verdicts, losses, fair, told):
+    ours = MEAN % "expect: {below: 5}"
+    published = ours.replace("protocol: fair", "protocol: published").replace("text", "own")
+    rows = runs("mamba", *losses)
     rows += [{**row, "experiment": "own", "protocol": "published"} for row in runs("mamba", 1.0, 1.1, 1.2)]
-    own, ours = verdicts(f"{fair}\n      - {published}", runs=rows)
-    assert (own["verdict"], ours["verdict"]) == ("reproduced", "not reproduced")
-    assert own["reason"].endswith("It holds only as published: not reproduced under the fair protocol.")
+    own, other = verdicts(f"{ours}\n      - {published}", runs=rows)
+    assert (own["verdict"], other["verdict"]) == ("reproduced", fair)
+    assert own["reason"].endswith(f" {told}")
+    assert ("holds only" in own["reason"]) == (fair == "not reproduced")
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ import pandas as pd
 import pytest
 
 from seqscale.reporting import catalog, svg
+from seqscale.reporting.board import board
 from seqscale.reporting.claims import counts, wholes
 from seqscale.reporting.html import number, si_text
 from seqscale.reporting.names import DIGESTS
@@ -139,6 +140,18 @@ def test_a_claim_that_only_its_own_protocol_supports_says_so(html: str) -> None:
     said = [row for row in rows if "holds only under its own protocol" in row]
     assert said
     assert all("000.loss" in row for row in said)
+
+
+@pytest.mark.parametrize("fair", ["not reproduced", "inconclusive", "not tested"])
+def test_a_claim_not_refuted_elsewhere_is_not_said_to_hold_only_as_published(
+    tables: Tables, style: Style, fair: str
+) -> None:
+    frame = load_verdicts_of(made_up_results.verdicts())
+    frame = frame[(frame["claim"] == "000.loss") & (frame["part"] == "")]
+    frame.loc[frame["protocol"] == "fair", "verdict"] = fair
+    html = board(frame, tables, style)
+    assert ("holds only" in html) == (fair == "not reproduced")
+    assert (f'<span class="only">under the fair protocol: {fair}</span>' in html) == (fair != "not reproduced")
 
 
 def test_results_are_in_the_order_of_the_table(html: str, results: Path) -> None:
