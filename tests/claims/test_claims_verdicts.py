@@ -96,7 +96,17 @@ def test_a_model_whose_runs_all_failed_is_not_tested(verdicts, status):
     rows = runs("transformer", 2.0, 2.0, 2.1) + runs("mamba", 0.0, 0.0, 0.0)
     rows = [{**r, "test_loss": None, "status": status} if r["model"] == "mamba" else r for r in rows]
     (row,) = verdicts(DIFFERENCE, runs=rows)
-    assert row["verdict"] == "not tested" and f"seed 1: {status}" in row["reason"]
+    assert row["verdict"] == "not tested"
+    absent = "None of the 3 runs of mamba in text is there (not run, failed, or lost)."  # nobody knows which
+    assert (row["reason"] == absent) == (status == "missing")
+    assert (f"succeeded (seed 1: {status}" in row["reason"]) == (status != "missing")
+
+
+def test_runs_that_are_not_there_are_not_said_to_have_failed(verdicts):
+    rows = [*runs("mamba", 1.0, 1.1, 1.2), run_row("text", "mamba", 4, None, status="missing", reason="no file")]
+    (row,) = verdicts(MEAN % "expect: {below: 5}", runs=rows)
+    assert row["verdict"] == "inconclusive"
+    assert "1 of 4 runs of mamba are not there (seed 4: not run, failed, or lost)" in row["reason"]
 
 
 def test_an_empty_column_is_not_tested(verdicts):

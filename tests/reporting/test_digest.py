@@ -11,11 +11,11 @@ from seqscale.reporting.claims import claim_table, count_table
 from seqscale.reporting.crossovers import ALWAYS, CROSSES, CUT, LOSES, NEVER, crossovers
 from seqscale.reporting.diagram import reduced
 from seqscale.reporting.names import DIGESTS
-from seqscale.reporting.origins import settings
+from seqscale.reporting.origins import KINDS, missing, settings
 from seqscale.reporting.published import published_table
 from seqscale.reporting.source import COLUMNS, Tables, coerce, load_tables, tables_of
 from seqscale.reporting.style import STYLE_FILE
-from seqscale.reporting.top import crossing_words
+from seqscale.reporting.top import crossing_words, partial
 
 ROOT = STYLE_FILE.parents[1]
 
@@ -69,6 +69,26 @@ def test_every_table_is_written_and_read_again(results: Path, tables: Tables) ->
     means = tables.more["summary"].set_index(["experiment", "model"])["mean"]
     runs = tables.runs[tables.runs["experiment"] == "text"].groupby("model")["test_loss"].mean()
     np.testing.assert_allclose([means["text", m] for m in runs.index], runs, rtol=1e-12)
+
+
+def test_what_a_part_did_not_run_is_not_said_to_have_failed(tables: Tables) -> None:
+    columns = ["experiment", "model", "seed", "status"]
+    ran = [("text", "mamba", 1.0, "ok"), ("text", "mamba", 2.0, "diverged"), ("text", "mlp", 1.0, "missing")]
+    runs = (
+        tables.runs.head(0)
+        .reindex(range(3))
+        .assign(**pd.DataFrame(ran, columns=columns), lr_at_edge=False, matched=False)
+    )
+    tried = pd.DataFrame({"experiment": "text", "model": "mlp", "lr": [0.1, 0.2], "status": ["missing", "diverged"]})
+    here = Tables(**{**vars(tables), "runs": runs, "search": tried})
+    asked = {"runs": [{"experiment": "text", "model": "linear", "seed": 7}]}
+    found = missing(here, asked, [])
+    kinds = found.groupby("kind")["what"].apply(list)
+    assert [len(kinds[kind]) for kind in ("run", "broken", "rate", "untried")] == [2, 1, 1, 1]
+    assert kinds["untried"][0].endswith("learning rate 0.1") and "failed" in KINDS["rate"]
+    assert all("not run in this part, failed, or lost" in KINDS[kind] for kind in ("run", "bench", "untried"))
+    told = partial(Tables(**{**vars(here), "more": {**here.more, "missing": found}}))
+    assert "2 of 4 runs are not there" in told and "benchmark" not in told
 
 
 def test_counts_add_up(tables: Tables) -> None:

@@ -8,7 +8,7 @@ import pandas as pd
 from seqscale.reporting.claims import UNTESTED, counts, wholes
 from seqscale.reporting.crossovers import ALWAYS, CROSSES, FEW, LOSES, answers
 from seqscale.reporting.html import esc, length, listed, number, plural
-from seqscale.reporting.origins import GRAVE, KINDS
+from seqscale.reporting.origins import GRAVE, KINDS, UNLISTED
 from seqscale.reporting.source import Tables, records
 from seqscale.reporting.style import VERDICTS, Style
 from seqscale.reporting.svg import shape, tone_variables
@@ -104,8 +104,7 @@ def partial(tables: Tables, lacking: Sequence[str] = ()) -> str:
     `lacking`: files that the report itself did not find.
     """
     frame = tables.table("missing", "kind what reason")
-    found = [(kind, int((frame["kind"] == kind).sum())) for kind in GRAVE]
-    told = [f"{n} × {KINDS[kind].split(':')[0][0].lower()}{KINDS[kind].split(':')[0][1:]}" for kind, n in found if n]
+    told = [_not_there(tables, frame[frame["kind"] == kind], kind) for kind in GRAVE if (frame["kind"] == kind).any()]
     told += [f"not there: {', '.join(lacking)}"] if lacking else []
     if not told:
         return ""
@@ -114,6 +113,18 @@ def partial(tables: Tables, lacking: Sequence[str] = ()) -> str:
         f'{"; ".join(esc(t) for t in told)}. <a href="#holes">What is missing, one by one</a>. Verdicts rest on '
         "what is there; what needs the missing parts is “not tested” or “inconclusive”.</div>"
     )
+
+
+def _not_there(tables: Tables, rows: pd.DataFrame, kind: str) -> str:
+    """How much of a kind is not there, "555 of 795 runs are not there", and of how many where that is known."""
+    many = {"run": ("run", ["experiment", "model", "seed"]), "bench": ("benchmark", ["suite", "model"])}
+    if kind not in many:
+        words = KINDS[kind].split(":")[0]
+        return f"{len(rows)} × {words[:1].lower()}{words[1:]}"
+    word, key = many[kind]
+    listed = len((tables.runs if kind == "run" else tables.bench)[key].drop_duplicates())
+    total = listed + int((rows["reason"] == UNLISTED[kind]).sum())
+    return f"{len(rows)} of {plural(total, word)} {'is' if len(rows) == 1 else 'are'} not there"
 
 
 def failed(verdicts: pd.DataFrame) -> str:
