@@ -1,6 +1,7 @@
 """The tables behind the page: crossings, contests, claims with their commands, settings, what is missing."""
 
 import math
+import re
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from seqscale.reporting.diagram import reduced
 from seqscale.reporting.names import DIGESTS
 from seqscale.reporting.origins import KINDS, missing, settings
 from seqscale.reporting.published import published_table
+from seqscale.reporting.results import interval_note
 from seqscale.reporting.source import COLUMNS, Tables, coerce, load_tables, tables_of
 from seqscale.reporting.style import STYLE_FILE
 from seqscale.reporting.top import crossing_words, partial
@@ -69,6 +71,14 @@ def test_every_table_is_written_and_read_again(results: Path, tables: Tables) ->
     means = tables.more["summary"].set_index(["experiment", "model"])["mean"]
     runs = tables.runs[tables.runs["experiment"] == "text"].groupby("model")["test_loss"].mean()
     np.testing.assert_allclose([means["text", m] for m in runs.index], runs, rtol=1e-12)
+
+
+def test_the_interval_of_a_crossing_is_explained_with_the_spread_of_its_table() -> None:
+    frame = pd.DataFrame({"device": ["cuda", "cuda", "cpu"], "between": [0.03, 0.0, 0.125]})
+    told = re.sub("<[^>]*>", "", interval_note(frame))
+    assert "a rerun’s crossing is expected (95 %)" in told
+    assert told.endswith("between one process and another: 3 % (cuda), 12.5 % (cpu).")
+    assert "one process" not in interval_note(frame[frame["between"] == 0])
 
 
 def test_what_a_part_did_not_run_is_not_said_to_have_failed(tables: Tables) -> None:
