@@ -97,6 +97,10 @@ def test_what_a_part_did_not_run_is_not_said_to_have_failed(tables: Tables) -> N
     assert [len(kinds[kind]) for kind in ("run", "broken", "rate", "untried")] == [2, 1, 1, 1]
     assert kinds["untried"][0].endswith("learning rate 0.1") and "failed" in KINDS["rate"]
     assert all("not run in this part, failed, or lost" in KINDS[kind] for kind in ("run", "bench", "untried"))
+    assert "experiment" not in kinds  # of "text" some runs are there
+    nothing = Tables(**{**vars(here), "runs": runs[runs["status"] == "missing"]})
+    rows = missing(nothing, {}, [])
+    assert rows.loc[rows["kind"] == "experiment", "reason"].tolist() == ["1 run of 1 model"]
     told = partial(Tables(**{**vars(here), "more": {**here.more, "missing": found}}))
     assert "2 of 4 runs are not there" in told and "benchmark" not in told
 

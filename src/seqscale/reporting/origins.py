@@ -8,12 +8,13 @@ from typing import Any
 import pandas as pd
 
 from seqscale.files import read_json
-from seqscale.reporting.html import esc_none
+from seqscale.reporting.html import esc_none, plural
 from seqscale.reporting.source import Tables, records
 
 MISSING = ["kind", "what", "reason"]
 JOBS = ["rule", "job", "seconds", "cpu_seconds", "peak_memory_bytes"]
 KINDS = {
+    "experiment": "Experiments without a single run: not run in this part, failed, or lost",
     "run": "Runs that are not there: not run in this part, failed, or lost",
     "broken": "Runs that did not finish",
     "bench": "Benchmarks that are not there: not run in this part, failed, or lost",
@@ -120,6 +121,10 @@ def missing(tables: Tables, config: Mapping[str, Any], unread: list[str]) -> pd.
     for e, m, s in _wanted(config):
         if (e, m, s) not in there:
             rows.append(("run", f"{who({'experiment': e, 'model': m})}, seed {s}", UNLISTED["run"]))
+    empty = runs[~runs["experiment"].isin(runs.loc[~gone, "experiment"])]
+    for experiment, lost in empty.groupby("experiment", sort=False):
+        counted = f"{plural(len(lost), 'run')} of {plural(lost['model'].nunique(), 'model')}"
+        rows.append(("experiment", tables.experiment_title(str(experiment)), counted))
     bad = runs[~gone & (runs["status"].fillna("ok") != "ok")]
     rows += [
         ("broken", f"{who(r)}, seed {r['seed']:g}", f"{r['status']}: {esc_none(r['reason'])}") for r in records(bad)

@@ -21,7 +21,7 @@ from seqscale.reporting.html import (
 )
 from seqscale.reporting.source import Tables, records
 from seqscale.reporting.style import Style
-from seqscale.reporting.summaries import summary
+from seqscale.reporting.summaries import summary, with_runs
 from seqscale.reporting.svg import marker
 from seqscale.reporting.top import crossing_words
 
@@ -60,7 +60,10 @@ def results(tables: Tables, style: Style) -> str:
     """A table for each experiment, best model first."""
     if tables.runs.empty:
         return '<p class="hole">The runs table is empty: nothing was trained.</p>'
-    return "".join(_experiment(tables, style, e) for e in tables.experiments if (tables.runs["experiment"] == e).any())
+    there = with_runs(tables)
+    if not there:
+        return '<p class="hole">No run is there; <a href="#holes">what is missing, one by one</a>.</p>'
+    return "".join(_experiment(tables, style, e) for e in there)
 
 
 def _experiment(tables: Tables, style: Style, experiment: str) -> str:
