@@ -17,7 +17,7 @@ from seqscale.reporting.published import published_table
 from seqscale.reporting.results import interval_note
 from seqscale.reporting.source import COLUMNS, Tables, coerce, load_tables, tables_of
 from seqscale.reporting.style import STYLE_FILE
-from seqscale.reporting.top import crossing_words, partial
+from seqscale.reporting.top import crossing_words, crossings, partial
 
 ROOT = STYLE_FILE.parents[1]
 
@@ -71,6 +71,22 @@ def test_every_table_is_written_and_read_again(results: Path, tables: Tables) ->
     means = tables.more["summary"].set_index(["experiment", "model"])["mean"]
     runs = tables.runs[tables.runs["experiment"] == "text"].groupby("model")["test_loss"].mean()
     np.testing.assert_allclose([means["text", m] for m in runs.index], runs, rtol=1e-12)
+
+
+def test_the_short_answer_says_the_size_of_every_pair_and_what_lies_outside(tables: Tables) -> None:
+    row = {"kind": "prefill", "device": "cuda", "batch": 1.0, "status": CROSSES, "length": 500.0, "unit": "s",
+           "length_min": 64.0, "length_max": 4096.0}  # fmt: skip
+    small = {"suite": "prefill", "size": "d_model 128", "what": "time per forward pass", "subject": "mamba",
+             "model": "transformer", "ci_high": 900.0}  # fmt: skip
+    large = {"suite": "prefill_130m", "size": "130M", "what": "time per forward pass (prefill_130m)",
+             "subject": "mamba_130m", "model": "transformer_130m", "ci_low": 300.0}  # fmt: skip
+    other = {**small, "subject": "mamba2"}
+    frame = pd.DataFrame([{**row, **more} for more in (small, large, other)])
+    told = re.sub("<[^>]*>", "", crossings(Tables(**{**vars(tables), "more": {"crossovers": frame}})))
+    assert told.count("Time per forward pass (cuda): cheaper than ") == 1
+    assert " (d_model 128): from 500 tokens (below 64 at the earliest, at the latest 900)" in told
+    assert " (130M): from 500 tokens (at the earliest 300, beyond 4,096 at the latest)" in told
+    assert told.count("from 500") == 2
 
 
 def test_the_interval_of_a_crossing_is_explained_with_the_spread_of_its_table() -> None:

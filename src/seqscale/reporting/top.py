@@ -155,9 +155,10 @@ def failed(verdicts: pd.DataFrame) -> str:
 def crossing_words(row: Mapping[str, Any]) -> str:
     """From which length, as a clause: "from 1,200 tokens", or why there is none."""
     if row["status"] == CROSSES:
-        ends = [f"at the earliest {length(row['ci_low'])}" if row["ci_low"] == row["ci_low"] else "",
-                f"at the latest {length(row['ci_high'])}" if row["ci_high"] == row["ci_high"] else ""]  # fmt: skip
-        spread = ", ".join(e for e in ends if e and row["ci_low"] != row["ci_high"])
+        low, high = row["ci_low"], row["ci_high"]  # empty: beyond the lengths measured
+        first = f"at the earliest {length(low)}" if low == low else f"below {length(row['length_min'])} at the earliest"
+        last = f"at the latest {length(high)}" if high == high else f"beyond {length(row['length_max'])} at the latest"
+        spread = "" if low == high else f"{first}, {last}"
         return f"from <strong>{length(row['length'])} tokens</strong>" + (f" ({spread})" if spread else "")
     if row["status"] == ALWAYS:
         ends = [length(row[key]) for key in ("length_min", "length_max")]
@@ -178,18 +179,26 @@ def crossing_words(row: Mapping[str, Any]) -> str:
 
 
 def crossings(tables: Tables) -> str:
-    """Where Mamba overtakes attention, one line for each cost."""
+    """Where Mamba overtakes attention, one line for each cost, every pair with its size."""
     frame = tables.table(
-        "crossovers", "suite what device subject model status unit",
+        "crossovers", "suite kind size what device subject model status unit",
         "batch length ci_low ci_high length_min length_max ratio_longest other_out_of_memory_at",
     )  # fmt: skip
-    frame = frame[(frame["subject"] == "mamba") & frame["suite"].isin(ASKED)]
+    sizes = frame["size"].fillna("")
+    kind = frame["kind"].fillna(frame["suite"])
+    named = "_" + sizes.str.lower()  # the suite of a size is called prefill_130m, and its Mamba mamba_130m
+    plain = (frame["subject"] == "mamba") & (frame["suite"] == kind)
+    sized = (frame["subject"] == "mamba" + named) & (frame["suite"] == kind + named)
+    frame = frame[(plain | sized) & kind.isin(ASKED)]
     if frame.empty:
         return "<p>Mamba and an attention model were not measured at the same lengths here.</p>"
     items: dict[tuple[str, str, float], list[str]] = {}
     for row in answers(frame):
-        key = (str(row["what"]), str(row["device"]), float(row["batch"]))
-        items.setdefault(key, []).append(f"than {esc(tables.model_title(str(row['model'])))}: {crossing_words(row)}")
+        what = str(row["what"]).removesuffix(f" ({row['suite']})")
+        size = esc(row["size"] or "")
+        name = esc(tables.model_title(str(row["model"]))).replace(f", {size} shape", "")
+        told = f"than {name}{f' ({size})' if size else ''}: {crossing_words(row)}"
+        items.setdefault((what, str(row["device"]), float(row["batch"])), []).append(told)
     several = len({key[2] for key in items}) > 1
     lines = [
         f"<li><strong>{esc(what[:1].upper() + what[1:])}</strong> ({esc(device)}"
