@@ -96,7 +96,17 @@ def test_a_model_whose_runs_all_failed_is_not_tested(verdicts, status):
     rows = runs("transformer", 2.0, 2.0, 2.1) + runs("mamba", 0.0, 0.0, 0.0)
     rows = [{**r, "test_loss": None, "status": status} if r["model"] == "mamba" else r for r in rows]
     (row,) = verdicts(DIFFERENCE, runs=rows)
-    assert row["verdict"] == "not tested" and f"seed 1: {status}" in row["reason"]
+    assert row["verdict"] == "not tested"
+    absent = "None of the 3 runs of mamba in text is there (not run, failed, or lost)."  # nobody knows which
+    assert (row["reason"] == absent) == (status == "missing")
+    assert (f"succeeded (seed 1: {status}" in row["reason"]) == (status != "missing")
+
+
+def test_runs_that_are_not_there_are_not_said_to_have_failed(verdicts):
+    rows = [*runs("mamba", 1.0, 1.1, 1.2), run_row("text", "mamba", 4, None, status="missing", reason="no file")]
+    (row,) = verdicts(MEAN % "expect: {below: 5}", runs=rows)
+    assert row["verdict"] == "inconclusive"
+    assert "1 of 4 runs of mamba are not there (seed 4: not run, failed, or lost)" in row["reason"]
 
 
 def test_an_empty_column_is_not_tested(verdicts):
@@ -374,14 +384,23 @@ def test_runs_of_the_other_protocol_are_not_taken(verdicts):
     assert row["verdict"] == "not tested" and "follows the published protocol" in row["reason"]
 
 
-def test_a_claim_that_holds_only_as_published_says_so(verdicts):
-    fair = MEAN % "expect: {below: 5}"
-    published = fair.replace("protocol: fair", "protocol: published").replace("text", "own")
-    rows = runs("mamba", 9.0, 9.1, 9.2)
+@pytest.mark.parametrize(
+    ("losses", "fair", "told"),
+    [
+        ((9.0, 9.1, 9.2), "not reproduced", "It holds only as published: not reproduced under the fair protocol."),
+        ((4.0, 5.1, 6.2), "inconclusive", "Under the fair protocol: inconclusive."),
+        ((), "not tested", "Under the fair protocol: not tested."),
+    ],
+)
+def test_only_a_claim_refuted_under_the_fair_protocol_holds_only_as_published(verdicts, losses, fair, told):
+    ours = MEAN % "expect: {below: 5}"
+    published = ours.replace("protocol: fair", "protocol: published").replace("text", "own")
+    rows = runs("mamba", *losses)
     rows += [{**row, "experiment": "own", "protocol": "published"} for row in runs("mamba", 1.0, 1.1, 1.2)]
-    own, ours = verdicts(f"{fair}\n      - {published}", runs=rows)
-    assert (own["verdict"], ours["verdict"]) == ("reproduced", "not reproduced")
-    assert own["reason"].endswith("It holds only as published: not reproduced under the fair protocol.")
+    own, other = verdicts(f"{ours}\n      - {published}", runs=rows)
+    assert (own["verdict"], other["verdict"]) == ("reproduced", fair)
+    assert own["reason"].endswith(f" {told}")
+    assert ("holds only" in own["reason"]) == (fair == "not reproduced")
 
 
 @pytest.mark.parametrize(

@@ -46,3 +46,10 @@ def test_a_kernel_that_is_no_number_is_crossed_and_named(tables: Tables) -> None
     left, right = panels("s4_kernel", tables)
     assert not left.marks
     assert [mark.words for mark in right.marks] == ["diagonalised: an error above 1, or no number, from 64 on"]
+
+
+def test_a_kernel_that_was_not_measured_is_no_figure(tables: Tables) -> None:
+    lost = tables.analyses.assign(status="missing", median=float("nan"), d_state=float("nan"))
+    chart = build("s4_kernel", Tables(**{**vars(tables), "analyses": lost}))
+    assert not chart.panels
+    assert "nplr_kernel" in chart.missing

@@ -1,6 +1,7 @@
 """The tables behind the page: crossings, contests, claims with their commands, settings, what is missing."""
 
 import math
+import re
 from pathlib import Path
 
 import numpy as np
@@ -11,11 +12,12 @@ from seqscale.reporting.claims import claim_table, count_table
 from seqscale.reporting.crossovers import ALWAYS, CROSSES, CUT, LOSES, NEVER, crossovers
 from seqscale.reporting.diagram import reduced
 from seqscale.reporting.names import DIGESTS
-from seqscale.reporting.origins import settings
+from seqscale.reporting.origins import KINDS, missing, settings
 from seqscale.reporting.published import published_table
+from seqscale.reporting.results import interval_note
 from seqscale.reporting.source import COLUMNS, Tables, coerce, load_tables, tables_of
 from seqscale.reporting.style import STYLE_FILE
-from seqscale.reporting.top import crossing_words
+from seqscale.reporting.top import crossing_words, crossings, partial
 
 ROOT = STYLE_FILE.parents[1]
 
@@ -69,6 +71,54 @@ def test_every_table_is_written_and_read_again(results: Path, tables: Tables) ->
     means = tables.more["summary"].set_index(["experiment", "model"])["mean"]
     runs = tables.runs[tables.runs["experiment"] == "text"].groupby("model")["test_loss"].mean()
     np.testing.assert_allclose([means["text", m] for m in runs.index], runs, rtol=1e-12)
+
+
+def test_the_short_answer_says_the_size_of_every_pair_and_what_lies_outside(tables: Tables) -> None:
+    row = {"kind": "prefill", "device": "cuda", "batch": 1.0, "status": CROSSES, "length": 500.0, "unit": "s",
+           "length_min": 64.0, "length_max": 4096.0}  # fmt: skip
+    small = {"suite": "prefill", "size": "d_model 128", "what": "time per forward pass", "subject": "mamba",
+             "model": "transformer", "ci_high": 900.0}  # fmt: skip
+    large = {"suite": "prefill_130m", "size": "130M", "what": "time per forward pass (prefill_130m)",
+             "subject": "mamba_130m", "model": "transformer_130m", "ci_low": 300.0}  # fmt: skip
+    other = {**small, "subject": "mamba2"}
+    frame = pd.DataFrame([{**row, **more} for more in (small, large, other)])
+    told = re.sub("<[^>]*>", "", crossings(Tables(**{**vars(tables), "more": {"crossovers": frame}})))
+    assert told.count("Time per forward pass (cuda): cheaper than ") == 1
+    assert " (d_model 128): from 500 tokens (below 64 at the earliest, at the latest 900)" in told
+    assert " (130M): from 500 tokens (at the earliest 300, beyond 4,096 at the latest)" in told
+    assert told.count("from 500") == 2
+
+
+def test_the_interval_of_a_crossing_is_explained_with_the_spread_of_its_table() -> None:
+    frame = pd.DataFrame({"device": ["cuda", "cuda", "cpu"], "between": [0.03, 0.0, 0.125]})
+    told = re.sub("<[^>]*>", "", interval_note(frame))
+    assert "a rerun’s crossing is expected (95 %)" in told
+    assert told.endswith("between one process and another: 3 % (cuda), 12.5 % (cpu).")
+    assert "one process" not in interval_note(frame[frame["between"] == 0])
+
+
+def test_what_a_part_did_not_run_is_not_said_to_have_failed(tables: Tables) -> None:
+    columns = ["experiment", "model", "seed", "status"]
+    ran = [("text", "mamba", 1.0, "ok"), ("text", "mamba", 2.0, "diverged"), ("text", "mlp", 1.0, "missing")]
+    runs = (
+        tables.runs.head(0)
+        .reindex(range(3))
+        .assign(**pd.DataFrame(ran, columns=columns), lr_at_edge=False, matched=False)
+    )
+    tried = pd.DataFrame({"experiment": "text", "model": "mlp", "lr": [0.1, 0.2], "status": ["missing", "diverged"]})
+    here = Tables(**{**vars(tables), "runs": runs, "search": tried})
+    asked = {"runs": [{"experiment": "text", "model": "linear", "seed": 7}]}
+    found = missing(here, asked, [])
+    kinds = found.groupby("kind")["what"].apply(list)
+    assert [len(kinds[kind]) for kind in ("run", "broken", "rate", "untried")] == [2, 1, 1, 1]
+    assert kinds["untried"][0].endswith("learning rate 0.1") and "failed" in KINDS["rate"]
+    assert all("not run in this part, failed, or lost" in KINDS[kind] for kind in ("run", "bench", "untried"))
+    assert "experiment" not in kinds  # of "text" some runs are there
+    nothing = Tables(**{**vars(here), "runs": runs[runs["status"] == "missing"]})
+    rows = missing(nothing, {}, [])
+    assert rows.loc[rows["kind"] == "experiment", "reason"].tolist() == ["1 run of 1 model"]
+    told = partial(Tables(**{**vars(here), "more": {**here.more, "missing": found}}))
+    assert "2 of 4 runs are not there" in told and "benchmark" not in told
 
 
 def test_counts_add_up(tables: Tables) -> None:

@@ -288,3 +288,20 @@ def test_a_logarithmic_axis_has_a_handful_of_round_ticks(low: float, high: float
         assert 2 <= len(ticks) <= most, ticks
         assert all(low <= t <= high for t in ticks)
         assert ticks == sorted(ticks)
+
+
+@pytest.mark.parametrize(("name", "table"), [("final_loss", "runs"), ("learning_rate_search", "search")])
+def test_an_experiment_of_which_nothing_ran_has_no_panel(name: str, table: str, tables: Tables) -> None:
+    frame = getattr(tables, table)
+    first = tables.experiments[0]
+
+    def titles(status: pd.Series) -> list[str]:
+        here = Tables(**{**vars(tables), table: frame.assign(status=status)})
+        return [panel.title for panel in build(name, here).panels]
+
+    of_first, title = frame["experiment"] == first, tables.experiment_title(first)
+    lost = frame["status"].mask(of_first, "missing")
+    assert title in titles(frame["status"])
+    assert titles(lost) == [t for t in titles(frame["status"]) if t != title]
+    assert title in titles(frame["status"].mask(of_first, "diverged"))  # tried, and that is a result
+    assert titles(frame["status"].where(frame.index < 0, "missing")) == []

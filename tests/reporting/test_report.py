@@ -16,11 +16,13 @@ import pandas as pd
 import pytest
 
 from seqscale.reporting import catalog, svg
+from seqscale.reporting.board import board
 from seqscale.reporting.claims import counts, wholes
 from seqscale.reporting.html import number, si_text
 from seqscale.reporting.names import DIGESTS
 from seqscale.reporting.page import Page
 from seqscale.reporting.publish import TEMPLATES, contents, execute, private_kernel, publish
+from seqscale.reporting.results import results as results_of
 from seqscale.reporting.source import COLUMNS, Tables, load_tables, load_verdicts
 from seqscale.reporting.style import Style
 from seqscale.reporting.top import sentence
@@ -141,6 +143,18 @@ def test_a_claim_that_only_its_own_protocol_supports_says_so(html: str) -> None:
     assert all("000.loss" in row for row in said)
 
 
+@pytest.mark.parametrize("fair", ["not reproduced", "inconclusive", "not tested"])
+def test_a_claim_not_refuted_elsewhere_is_not_said_to_hold_only_as_published(
+    tables: Tables, style: Style, fair: str
+) -> None:
+    frame = load_verdicts_of(made_up_results.verdicts())
+    frame = frame[(frame["claim"] == "000.loss") & (frame["part"] == "")]
+    frame.loc[frame["protocol"] == "fair", "verdict"] = fair
+    html = board(frame, tables, style)
+    assert ("holds only" in html) == (fair == "not reproduced")
+    assert (f'<span class="only">under the fair protocol: {fair}</span>' in html) == (fair != "not reproduced")
+
+
 def test_results_are_in_the_order_of_the_table(html: str, results: Path) -> None:
     runs = pd.read_csv(results / "tables" / "runs.csv")
     text = section(html, "results")
@@ -154,6 +168,15 @@ def test_results_are_in_the_order_of_the_table(html: str, results: Path) -> None
         assert shown == [escape(made_up_results.TITLES[model]) for model in means.index]
     mamba = runs[(runs["experiment"] == "text") & (runs["model"] == "mamba")]["test_loss"].mean()
     assert f"{mamba:.3f}</data> <span" in text
+
+
+def test_an_experiment_of_which_nothing_ran_has_no_table_of_results(tables: Tables, style: Style) -> None:
+    runs = tables.runs
+    lost = runs.assign(status=runs["status"].mask(runs["experiment"] == "text", "missing"))
+    shown = results_of(Tables(**{**vars(tables), "runs": lost}), style)
+    assert 'id="results-text"' not in shown
+    assert 'id="results-selective_copying"' in shown
+    assert "No run is there" in results_of(Tables(**{**vars(tables), "runs": runs.assign(status="missing")}), style)
 
 
 def test_flags_stand_in_the_results(html: str) -> None:

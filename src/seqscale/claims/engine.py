@@ -75,7 +75,12 @@ def judge(claims: Claims, tables: Tables) -> list[dict[str, Any]]:
                 and fair["protocol"] == "fair"
                 and own["verdict"] == REPRODUCED != fair["verdict"]
             ):
-                own["reason"] += f" It holds only as published: {fair['verdict']} under the fair protocol."
+                refuted = fair["verdict"] == NOT_REPRODUCED  # "not tested" and "inconclusive" say nothing against it
+                own["reason"] += (
+                    " It holds only as published: not reproduced under the fair protocol."
+                    if refuted
+                    else f" Under the fair protocol: {fair['verdict']}."
+                )
     return rows
 
 

@@ -10,7 +10,9 @@ from typing import Any, NamedTuple
 
 from seqscale.claims.load import Claim, Trial
 
-RUNS, BENCH = ("runs", "history", "search", "samples", "models"), ("bench", "scaling")
+RUNS = ("runs", "history", "search", "samples", "models", "extrapolation", "frontier", "frontier_fits", "accuracy",
+        "confusion", "examples", "counterfactuals")  # fmt: skip
+BENCH = ("bench", "scaling")
 
 
 class Needs(NamedTuple):

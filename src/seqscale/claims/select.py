@@ -95,12 +95,19 @@ def runs_of(tables: Tables, wanted: dict[str, Any], protocol: str, notes: Notes)
         f"seed {r.seed}: {r.status}{f', {r.reason}' if _given(r.reason) else ''}" for r in failed.itertuples()
     )
     good = rows[rows["status"] == OK].sort_values("seed")
+    absent = bool((failed["status"] == MISSING).all())  # not run, failed or lost: nobody knows which
     if good.empty:
-        raise Untestable(f"none of the {len(rows)} runs of {name} in {rows['experiment'].iloc[0]} succeeded ({told})")
+        where = f"of the {len(rows)} runs of {name} in {rows['experiment'].iloc[0]}"
+        if absent:
+            raise Untestable(f"none {where} is there (not run, failed, or lost)")
+        raise Untestable(f"none {where} succeeded ({told})")
     if len(failed):
-        notes.doubt(
-            f"{len(failed)} of {len(rows)} runs of {name} failed ({told}), and survivors alone would flatter it"
-        )
+        some = f"{len(failed)} of {len(rows)} runs of {name}"
+        if absent:
+            seeds = ", ".join(str(seed) for seed in failed["seed"])
+            notes.doubt(f"{some} are not there (seed {seeds}: not run, failed, or lost), and the rest may flatter it")
+        else:
+            notes.doubt(f"{some} failed ({told}), and survivors alone would flatter it")
     if protocol == "fair":
         if len(good) < LEAST_SEEDS and not len(failed):
             notes.doubt(f"the fair protocol asks for at least {LEAST_SEEDS} seeds and {name} has {len(good)}")

@@ -103,6 +103,7 @@ def hippo_memory(tables: Tables, title: str) -> Chart:
 def s4_kernel(tables: Tables, title: str) -> Chart:
     """Time of the kernel against its length at the largest state, and its error against the size of the state."""
     found = tables.analyses[tables.analyses["suite"] == "nplr_kernel"]
+    found = found[found["status"].fillna("ok") != "missing"]
     if found.empty:
         return nothing(title, "the analyses table holds no nplr_kernel.")
     largest, longest = found["d_state"].max(), found["length"].max()

@@ -28,6 +28,14 @@ def _verdict(rows: list[dict[str, Any]], style: Style) -> Cell:
     return Cell(f'<div data-rank="{rank}">{"".join(told)}</div>', "judged")
 
 
+def _only(fair: set[str | None]) -> str:
+    """What became of a claim that holds as published, under the fair protocol: refuted, or no more than not known."""
+    if fair == {"not reproduced"}:
+        return "holds only under its own protocol"
+    told = " and ".join(kind for kind in VERDICTS if kind in {v or UNTESTED for v in fair})
+    return f"under the fair protocol: {told}"
+
+
 def _filters(verdicts: pd.DataFrame, style: Style) -> str:
     """Search, source and verdicts; shown by the page's script, which alone can use them."""
     sources = "".join(f"<option>{esc(s)}</option>" for s in verdicts["source"].dropna().unique())
@@ -61,7 +69,7 @@ def board(verdicts: pd.DataFrame, tables: Tables, style: Style) -> str:
             f'<span class="what">{esc(first.get("title") or "")}</span>'
         )
         if own == {"reproduced"} and ours and "reproduced" not in ours:
-            name += '<span class="only">holds only under its own protocol</span>'
+            name += f'<span class="only">{esc(_only(ours))}</span>'
         link = f'<a href="#{anchor(claim)}" aria-label="Evidence for {esc(claim)}">evidence</a>'
         text = printed.get(claim) or first.get("published")
         cells = [figure(text, first.get("unit") if text != printed.get(claim) else ""), _verdict(published, style),

@@ -125,7 +125,10 @@ def _numbers(claim: str, rows: pd.DataFrame, style: Style) -> str:
     return (
         f"<details{' open' if len(body) <= 4 else ''}><summary>The {len(body)} parts of {esc(claim)}</summary>"
         + table(
-            f"Parts of {esc(claim)}; n counts seeds, or the lengths of a fitted curve", header, body, "numbers stack"
+            f"Parts of {esc(claim)}; n counts seeds, repeats of a timing, or lengths of a fitted curve",
+            header,
+            body,
+            "numbers stack",
         )
         + "</details>"
     )

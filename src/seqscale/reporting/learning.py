@@ -14,7 +14,7 @@ from seqscale.reporting.canvas import short_count
 from seqscale.reporting.chart import OVER_SEEDS, Axis, Chart, Dot, Dots, Lines, Mark, Series, nothing
 from seqscale.reporting.intervals import estimate
 from seqscale.reporting.source import Tables, records
-from seqscale.reporting.summaries import curves, finished, metric_of, summary
+from seqscale.reporting.summaries import curves, finished, metric_of, summary, with_runs
 
 LOSS = Axis("validation loss (nats per token)")
 
@@ -81,9 +81,9 @@ def loss_vs_seconds(tables: Tables, title: str) -> Chart:
 
 def final_loss(tables: Tables, title: str) -> Chart:
     """Dot plot of the test result with its interval, best on top; small dots are single seeds."""
-    shown = [e for e in tables.experiments if (tables.runs["experiment"] == e).any()]
+    shown = with_runs(tables)
     if not shown:
-        return nothing(title, "the runs table is empty.")
+        return nothing(title, "the runs table holds no run.")
     panels, data = [], []
     alt = [f"{title}: mean and 95 % interval over seeds, best on top."]
     for experiment in shown:
@@ -151,7 +151,7 @@ def learning_rate_search(tables: Tables, title: str) -> Chart:
     alt = [f"{title}: validation loss against learning rate, the chosen rate ringed."]
     for experiment in tables.experiments:
         here = search[search["experiment"] == experiment]
-        if here.empty:
+        if (here["status"].fillna("ok") == "missing").all():  # of none, too: nothing was tried
             continue
         ok = here[(here["status"].fillna("ok") == "ok") & here["valid_loss"].notna()]
         series, marks, told = [], [], []

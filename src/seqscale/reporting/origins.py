@@ -8,17 +8,19 @@ from typing import Any
 import pandas as pd
 
 from seqscale.files import read_json
-from seqscale.reporting.html import esc_none
+from seqscale.reporting.html import esc_none, plural
 from seqscale.reporting.source import Tables, records
 
 MISSING = ["kind", "what", "reason"]
 JOBS = ["rule", "job", "seconds", "cpu_seconds", "peak_memory_bytes"]
 KINDS = {
-    "run": "Runs that are not there: the job failed, was killed, or its files were deleted",
+    "experiment": "Experiments without a single run: not run in this part, failed, or lost",
+    "run": "Runs that are not there: not run in this part, failed, or lost",
     "broken": "Runs that did not finish",
-    "bench": "Benchmarks that are not there: the job failed, was killed, or its files were deleted",
+    "bench": "Benchmarks that are not there: not run in this part, failed, or lost",
     "file": "Files that could not be read",
     "rate": "Learning rates that failed in the search",
+    "untried": "Learning rates without a result: not run in this part, failed, or lost",
     "memory": "Benchmark points that did not fit into memory",
     "fit": "Curves without a fitted exponent",
     "edge": "Learning rates chosen at their grid’s edge (a wider grid may help these models)",
@@ -26,6 +28,7 @@ KINDS = {
     "table": "Tables that are missing",
     "figure": "Figures that are missing",
 }  # the order in which the page tells them; up to "table" it is what a reader must know first
+UNLISTED = {"run": "not in the runs table", "bench": "not in the bench table"}  # the reasons of what has no row there
 GRAVE = ("run", "bench", "file", "table", "figure")  # what makes a report partial
 
 
@@ -119,7 +122,11 @@ def missing(tables: Tables, config: Mapping[str, Any], unread: list[str]) -> pd.
     there = {(str(r["experiment"]), str(r["model"]), f"{r['seed']:g}") for r in records(runs)}
     for e, m, s in _wanted(config):
         if (e, m, s) not in there:
-            rows.append(("run", f"{who({'experiment': e, 'model': m})}, seed {s}", "not in the runs table"))
+            rows.append(("run", f"{who({'experiment': e, 'model': m})}, seed {s}", UNLISTED["run"]))
+    empty = runs[~runs["experiment"].isin(runs.loc[~gone, "experiment"])]
+    for experiment, lost in empty.groupby("experiment", sort=False):
+        counted = f"{plural(len(lost), 'run')} of {plural(lost['model'].nunique(), 'model')}"
+        rows.append(("experiment", tables.experiment_title(str(experiment)), counted))
     bad = runs[~gone & (runs["status"].fillna("ok") != "ok")]
     rows += [
         ("broken", f"{who(r)}, seed {r['seed']:g}", f"{r['status']}: {esc_none(r['reason'])}") for r in records(bad)
@@ -132,10 +139,15 @@ def missing(tables: Tables, config: Mapping[str, Any], unread: list[str]) -> pd.
     measured = {(str(r["suite"]), str(r["model"])) for r in records(bench)}
     for job in config.get("bench") or []:
         if (str(job["suite"]), str(job["model"])) not in measured:
-            rows.append(("bench", f"{job['suite']}, {tables.model_title(str(job['model']))}", "not in the bench table"))
+            rows.append(("bench", f"{job['suite']}, {tables.model_title(str(job['model']))}", UNLISTED["bench"]))
     rows += [("file", line, None) for line in unread]
     lost = tables.search[tables.search["status"].fillna("ok") != "ok"]
-    rows += [("rate", f"{who(r)}, learning rate {r['lr']:g}", str(r["status"])) for r in records(lost)]
+    rows += [
+        ("rate", f"{who(r)}, learning rate {r['lr']:g}", str(r["status"]))
+        if r["status"] != "missing"
+        else ("untried", f"{who(r)}, learning rate {r['lr']:g}", None)
+        for r in records(lost)
+    ]
     full = bench[bench["oom"]].drop_duplicates(["suite", "model", "direction", "length", "device", "implementation"])
     rows += [
         ("memory", f"{tables.model_title(str(r['model']))}, suite {r['suite']}, {r['direction']}, "

@@ -21,7 +21,7 @@ from seqscale.reporting.html import (
 )
 from seqscale.reporting.source import Tables, records
 from seqscale.reporting.style import Style
-from seqscale.reporting.summaries import summary
+from seqscale.reporting.summaries import summary, with_runs
 from seqscale.reporting.svg import marker
 from seqscale.reporting.top import crossing_words
 
@@ -60,7 +60,10 @@ def results(tables: Tables, style: Style) -> str:
     """A table for each experiment, best model first."""
     if tables.runs.empty:
         return '<p class="hole">The runs table is empty: nothing was trained.</p>'
-    return "".join(_experiment(tables, style, e) for e in tables.experiments if (tables.runs["experiment"] == e).any())
+    there = with_runs(tables)
+    if not there:
+        return '<p class="hole">No run is there; <a href="#holes">what is missing, one by one</a>.</p>'
+    return "".join(_experiment(tables, style, e) for e in there)
 
 
 def _experiment(tables: Tables, style: Style, experiment: str) -> str:
@@ -151,7 +154,7 @@ def crossover_table(tables: Tables) -> str:
     frame = tables.table(
         "crossovers", "suite what device subject model status unit",
         "batch length ci_low ci_high length_min length_max subject_longest other_longest ratio_longest "
-        "other_out_of_memory_at",
+        "other_out_of_memory_at between",
     )  # fmt: skip
     if frame.empty:
         return (
@@ -169,4 +172,17 @@ def crossover_table(tables: Tables) -> str:
             Cell(number(r["ratio_longest"], 3), "num"),
         ])  # fmt: skip
     header = ["Cost", "Device", "Mamba is cheaper", "Lengths measured", "Mamba, longest", "Attention, longest", "Ratio"]
-    return table("Where Mamba becomes cheaper than attention on this machine", header, rows, "stack crossovers")
+    words = "Where Mamba becomes cheaper than attention on this machine"
+    return interval_note(frame) + table(words, header, rows, "stack crossovers")
+
+
+def interval_note(frame: pd.DataFrame) -> str:
+    """What the earliest and the latest length allow for, the per cents from the crossovers table itself."""
+    timed = frame[frame["between"] > 0].drop_duplicates(["device", "between"])
+    shares = [(float(r["between"]), esc(r["device"])) for r in records(timed)]
+    told = [f"{data(part, f'{100 * part:.3g} %')} ({device})" for part, device in shares]
+    spread = f" and for a stated spread between one process and another: {', '.join(told)}" if told else ""
+    return (
+        '<p class="note">“At the earliest” and “at the latest” are the ends of where a rerun’s crossing is expected '
+        f"(95 %). They allow for the spread of the repeats{spread}.</p>"
+    )

@@ -104,7 +104,8 @@ def at_the_top(tables: Tables) -> str:
     def lines(some: Sequence[dict[str, Any]]) -> str:
         items = [
             f"<li><strong>{esc(r['title'])}</strong> ({esc(PROTOCOLS.get(str(r['protocol']), r['protocol']))}, "
-            f"{esc(r['device'] or 'unknown device')}): {words(r)}, {_count(r['models'])} models.</li>"
+            f"{esc(r['device'] or 'unknown device')}): {words(r)}, {_count(r['models'])} "
+            f"{'model' if r['models'] == 1 else 'models'}.</li>"
             for r in some
         ]
         return f'<ul class="scale">{"".join(items)}</ul>'

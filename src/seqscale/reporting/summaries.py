@@ -17,6 +17,12 @@ def finished(tables: Tables) -> pd.DataFrame:
     return tables.runs[tables.runs["status"].fillna("ok") == "ok"]
 
 
+def with_runs(tables: Tables) -> list[str]:
+    """The experiments of which a run is there, finished or not, in order; status "missing" is none."""
+    there = set(tables.runs.loc[tables.runs["status"].fillna("ok") != "missing", "experiment"])
+    return [experiment for experiment in tables.experiments if experiment in there]
+
+
 def metric_of(tables: Tables, experiment: str) -> str:
     """The column that an experiment is judged by: test_accuracy or test_loss."""
     return "test_accuracy" if tables.uses_accuracy(experiment) else "test_loss"

@@ -8,7 +8,7 @@ import pandas as pd
 from seqscale.reporting.claims import UNTESTED, counts, wholes
 from seqscale.reporting.crossovers import ALWAYS, CROSSES, FEW, LOSES, answers
 from seqscale.reporting.html import esc, length, listed, number, plural
-from seqscale.reporting.origins import GRAVE, KINDS
+from seqscale.reporting.origins import GRAVE, KINDS, UNLISTED
 from seqscale.reporting.source import Tables, records
 from seqscale.reporting.style import VERDICTS, Style
 from seqscale.reporting.svg import shape, tone_variables
@@ -104,8 +104,7 @@ def partial(tables: Tables, lacking: Sequence[str] = ()) -> str:
     `lacking`: files that the report itself did not find.
     """
     frame = tables.table("missing", "kind what reason")
-    found = [(kind, int((frame["kind"] == kind).sum())) for kind in GRAVE]
-    told = [f"{n} × {KINDS[kind].split(':')[0][0].lower()}{KINDS[kind].split(':')[0][1:]}" for kind, n in found if n]
+    told = [_not_there(tables, frame[frame["kind"] == kind], kind) for kind in GRAVE if (frame["kind"] == kind).any()]
     told += [f"not there: {', '.join(lacking)}"] if lacking else []
     if not told:
         return ""
@@ -114,6 +113,18 @@ def partial(tables: Tables, lacking: Sequence[str] = ()) -> str:
         f'{"; ".join(esc(t) for t in told)}. <a href="#holes">What is missing, one by one</a>. Verdicts rest on '
         "what is there; what needs the missing parts is “not tested” or “inconclusive”.</div>"
     )
+
+
+def _not_there(tables: Tables, rows: pd.DataFrame, kind: str) -> str:
+    """How much of a kind is not there, "555 of 795 runs are not there", and of how many where that is known."""
+    many = {"run": ("run", ["experiment", "model", "seed"]), "bench": ("benchmark", ["suite", "model"])}
+    if kind not in many:
+        words = KINDS[kind].split(":")[0]
+        return f"{len(rows)} × {words[:1].lower()}{words[1:]}"
+    word, key = many[kind]
+    listed = len((tables.runs if kind == "run" else tables.bench)[key].drop_duplicates())
+    total = listed + int((rows["reason"] == UNLISTED[kind]).sum())
+    return f"{len(rows)} of {plural(total, word)} {'is' if len(rows) == 1 else 'are'} not there"
 
 
 def failed(verdicts: pd.DataFrame) -> str:
@@ -144,9 +155,10 @@ def failed(verdicts: pd.DataFrame) -> str:
 def crossing_words(row: Mapping[str, Any]) -> str:
     """From which length, as a clause: "from 1,200 tokens", or why there is none."""
     if row["status"] == CROSSES:
-        ends = [f"at the earliest {length(row['ci_low'])}" if row["ci_low"] == row["ci_low"] else "",
-                f"at the latest {length(row['ci_high'])}" if row["ci_high"] == row["ci_high"] else ""]  # fmt: skip
-        spread = ", ".join(e for e in ends if e and row["ci_low"] != row["ci_high"])
+        low, high = row["ci_low"], row["ci_high"]  # empty: beyond the lengths measured
+        first = f"at the earliest {length(low)}" if low == low else f"below {length(row['length_min'])} at the earliest"
+        last = f"at the latest {length(high)}" if high == high else f"beyond {length(row['length_max'])} at the latest"
+        spread = "" if low == high else f"{first}, {last}"
         return f"from <strong>{length(row['length'])} tokens</strong>" + (f" ({spread})" if spread else "")
     if row["status"] == ALWAYS:
         ends = [length(row[key]) for key in ("length_min", "length_max")]
@@ -167,18 +179,26 @@ def crossing_words(row: Mapping[str, Any]) -> str:
 
 
 def crossings(tables: Tables) -> str:
-    """Where Mamba overtakes attention, one line for each cost."""
+    """Where Mamba overtakes attention, one line for each cost, every pair with its size."""
     frame = tables.table(
-        "crossovers", "suite what device subject model status unit",
+        "crossovers", "suite kind size what device subject model status unit",
         "batch length ci_low ci_high length_min length_max ratio_longest other_out_of_memory_at",
     )  # fmt: skip
-    frame = frame[(frame["subject"] == "mamba") & frame["suite"].isin(ASKED)]
+    sizes = frame["size"].fillna("")
+    kind = frame["kind"].fillna(frame["suite"])
+    named = "_" + sizes.str.lower()  # the suite of a size is called prefill_130m, and its Mamba mamba_130m
+    plain = (frame["subject"] == "mamba") & (frame["suite"] == kind)
+    sized = (frame["subject"] == "mamba" + named) & (frame["suite"] == kind + named)
+    frame = frame[(plain | sized) & kind.isin(ASKED)]
     if frame.empty:
         return "<p>Mamba and an attention model were not measured at the same lengths here.</p>"
     items: dict[tuple[str, str, float], list[str]] = {}
     for row in answers(frame):
-        key = (str(row["what"]), str(row["device"]), float(row["batch"]))
-        items.setdefault(key, []).append(f"than {esc(tables.model_title(str(row['model'])))}: {crossing_words(row)}")
+        what = str(row["what"]).removesuffix(f" ({row['suite']})")
+        size = esc(row["size"] or "")
+        name = esc(tables.model_title(str(row["model"]))).replace(f", {size} shape", "")
+        told = f"than {name}{f' ({size})' if size else ''}: {crossing_words(row)}"
+        items.setdefault((what, str(row["device"]), float(row["batch"])), []).append(told)
     several = len({key[2] for key in items}) > 1
     lines = [
         f"<li><strong>{esc(what[:1].upper() + what[1:])}</strong> ({esc(device)}"

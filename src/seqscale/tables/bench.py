@@ -25,7 +25,7 @@ def collect_bench(results: Path, matrix: Matrix, reader: Reader) -> pd.DataFrame
         "bench", matrix.bench, results, reader,
         absent=lambda key, _: {
             "suite": key.suite, "model": key.model,
-            "reason": f"no benchmark file {key.suite}/{key.model}.csv: the benchmark did not finish",
+            "reason": f"no benchmark file {key.suite}/{key.model}.csv: not run, failed, or lost",
         },
         wrong=lambda table, key: _wrong(table, key.suite, key.model),
         judge=_judge,

@@ -82,7 +82,7 @@ def collect_runs(
         folder = key.folder(results)
         absent = [name for name in ("summary.json", "metrics.json", "history.csv") if reader.absent(folder / name)]
         if absent:
-            reason = f"{' and '.join(absent)} of {key} not there: the run or its evaluation did not finish"
+            reason = f"{' and '.join(absent)} of {key} not there: not run, failed, or lost"
             runs.append({**_identity(key), "status": MISSING, "reason": reason})
             continue
         summary = reader.json(folder / "summary.json", ("config", "status", "params", "params_nonembedding"))
