@@ -1,5 +1,6 @@
 """The causal convolution of every implementation against its definition, forward and backward."""
 
+import importlib
 import itertools
 from typing import Any
 
@@ -141,7 +142,8 @@ def test_without_activation(place: Place) -> None:
 @pytest.mark.parametrize("programs", [1, 10**9], ids=["longest", "shortest"])
 def test_stretches_of_any_length(programs: int, place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     """How tokens are dealt out to programs changes nothing."""
-    monkeypatch.setattr("seqscale.kernels.gpu.convolution._PROGRAMS", programs)
+    # by its name in sys.modules: another test may have had the package imported anew
+    monkeypatch.setattr(importlib.import_module("seqscale.kernels.gpu.convolution"), "_PROGRAMS", programs)
     agree(inputs(1, 150, 40, device=place.device), TOLERANCE["float32"], "triton")
     agree(inputs(1, 150, 40, ends=[0, 31, 32, 90, 150], device=place.device), TOLERANCE["float32"], "triton")
 
