@@ -20,8 +20,8 @@ EXPERIMENT = {
     "models": ["mamba"],
     "context": 32,
     "batch": 8,
-    "steps": 2400,
-    "eval_every": 2400,
+    "steps": 720,
+    "eval_every": 720,
     "checkpoint_every": 5,
     "log_every": 40,
     "seeds": [1],
@@ -140,6 +140,11 @@ def test_your_own_text_is_one_line_of_config(pipeline: Pipeline) -> None:
     shutil.rmtree(pipeline.folder / "results")
 
 
+def hear_ctrl_c() -> None:
+    """What a shell starts in the background ignores Ctrl-C, and hands that on."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def start(pipeline: Pipeline, config: str) -> subprocess.Popen[str]:
     """What `make run` starts, in a process group of its own, as a terminal does."""
     return subprocess.Popen(
@@ -150,6 +155,7 @@ def start(pipeline: Pipeline, config: str) -> subprocess.Popen[str]:
         stderr=subprocess.STDOUT,
         text=True,
         start_new_session=True,
+        preexec_fn=hear_ctrl_c,
     )
 
 
