@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats as distributions
 
-from seqscale.stats.proportions import accuracy_interval, as_share, crossed_interval, share_interval, wilson_interval
+from seqscale.stats.proportions import as_share, crossed_interval, share_interval, wilson_interval
 
 
 @pytest.mark.parametrize(("hits", "count"), [(0, 5), (3, 5), (5, 5), (80, 100), (2300, 2762)])
@@ -28,7 +28,7 @@ def test_accuracy_over_seeds_holds_the_truth_for_new_seeds_and_new_tests() -> No
     for _ in range(300):
         test_set = draw.normal(0, np.sqrt(0.16 / 400))  # shared by the five
         found = np.clip(0.8 + test_set + draw.normal(0, 0.01, 5), 0, 1)
-        interval = accuracy_interval(found.tolist(), 400)
+        interval = share_interval(found.tolist(), 400)
         assert interval.low is not None
         assert interval.high is not None
         held += interval.low <= 0.8 <= interval.high
@@ -39,7 +39,7 @@ def test_accuracy_over_seeds_holds_the_truth_for_new_seeds_and_new_tests() -> No
 
 
 def test_one_seed_has_the_interval_of_the_test_set() -> None:
-    one, wilson = accuracy_interval([0.75], 80), wilson_interval(60, 80)
+    one, wilson = share_interval([0.75], 80), wilson_interval(60, 80)
     assert (one.low, one.high) == (pytest.approx(wilson.low), pytest.approx(wilson.high))
 
 

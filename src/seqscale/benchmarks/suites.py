@@ -7,7 +7,7 @@
     flops       counted operations, checked against the closed form
     as_published  means of some forwards as source 001 timed them, see `_as_published`
 
-A `Probe` is one call to measure at every length; it may fill several rows (time and time_per_token).
+A `bench.Probe` is one call to measure at every length; it may fill several rows (time and time_per_token).
 """
 
 import time

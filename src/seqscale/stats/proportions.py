@@ -68,11 +68,6 @@ def share_interval(shares: Sequence[float], examples: float | None = None, level
     return Interval(mean, low, high, n, level, method)
 
 
-def accuracy_interval(accuracies: Sequence[float], examples: int, level: float = LEVEL) -> Interval:
-    """Mean accuracy of several seeds on one test set, for new seeds *and* new test examples: see `share_interval`."""
-    return share_interval(accuracies, examples, level)
-
-
 def _wilson(share: float, count: float, level: float) -> tuple[float, float]:
     """Wilson's score interval of a share of `count` cases, which need not be whole."""
     z = float(special.ndtri(0.5 + level / 2))

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from seqscale.stats import Interval
-from seqscale.stats.proportions import accuracy_interval, as_share, crossed_interval, wilson_interval
+from seqscale.stats.proportions import as_share, crossed_interval, share_interval, wilson_interval
 from seqscale.tables.matrix import RunKey
 
 Rows = list[dict[str, Any]]
@@ -67,7 +67,7 @@ def _over_seeds(runs: list[dict[str, Any]]) -> Rows:
                 sizes[place] = bucket["examples"]
     rows = []
     for (split, low, high), values in shares.items():
-        interval = accuracy_interval(values, sizes[split, low, high])
+        interval = share_interval(values, sizes[split, low, high])
         where = {"split": split, "length_min": low, "length_max": high, "examples": sizes[split, low, high]}
         rows.append({**where, "seeds": len(values), **_ci(interval)})
     return rows
